@@ -1,0 +1,1 @@
+"""Proved bounds on how far a compressed neural network drifts from its original."""

@@ -1,0 +1,1 @@
+"""Convex optimisation only: conic programs, candidates and proved brackets."""
