@@ -1,0 +1,72 @@
+# lipcert: one command each. Needs Python 3.11 or newer with venv, and a package index.
+PYTHON ?= python3
+VENV   ?= .venv
+OUT    ?= out/demo
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+PINS   := pyproject.toml constraints.txt
+DIGITS := examples/digits
+
+# Two worker processes on two cores; one thread in each, so that they do not fight.
+WORKERS     ?= 2
+PYTEST_ARGS ?=
+ONE_THREAD  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format bench clean
+
+help: ## say what each command does
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.run ## install, certify the shipped int8 digits network, say where the result lies
+	@echo "demo: bounding the drift of $(DIGITS)/model.int8.onnx from model.onnx"
+	@$(BIN)/lipcert certify $(DIGITS)/model.onnx $(DIGITS)/model.int8.onnx \
+		--inputs $(DIGITS)/inputs.npz:x --eps 0.01 --clip 0 1 --out $(OUT)
+	@echo "demo: the certificate and its arrays lie in $(OUT)/"
+
+test: $(VENV)/.test ## install, run the tests
+	@echo "test: running pytest in $(WORKERS) processes"
+	@$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev ## check format, rules, types and import contracts
+	@echo "lint: ruff format, ruff check, pyright, import contracts"
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## format the code and apply the safe fixes
+	@$(BIN)/ruff check --fix --exit-zero
+	@$(BIN)/ruff format
+
+bench: $(VENV)/.dev ## run the benchmarks (speed and tightness), apart from the tests
+	@echo "bench: running the benchmarks"
+	@$(BIN)/python -m pytest benchmarks -p no:xdist $(PYTEST_ARGS)
+
+clean: ## remove the environment, results and caches
+	@rm -rf $(VENV) out .pytest_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache
+
+# The environment in three steps; a stamp is renewed when the pins or the project file change.
+$(VENV)/.venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; say which with: make PYTHON=python3.11 ..."; exit 1; }
+	@echo "env: creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.venv $(PINS)
+	@echo "env: installing lipcert and its pinned dependencies (minutes the first time)"
+	@$(PIP) hatchling editables
+	@$(PIP) --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	@echo "env: installing the test tools"
+	@$(PIP) --no-build-isolation -e '.[test]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.test
+	@echo "env: installing the lint and benchmark tools"
+	@$(PIP) --no-build-isolation -e '.[test,dev]'
+	@touch $@
