@@ -1,0 +1,1 @@
+"""Layer graphs: one network, or two aligned node by node."""

@@ -1,0 +1,121 @@
+"""One network as a frozen, topologically ordered graph of operations."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from lipcert.numeric.placement import Placement
+from lipcert.ops.functional import Shape
+from lipcert.ops.kinds import Op
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One value: the name that the user's file gives it, its operation and where it reads.
+
+    The graph's input has no operation and no inputs.
+    """
+
+    name: str
+    op: Op | None
+    inputs: tuple[str, ...]
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerGraph:
+    """A network with one input and one output.
+
+    Args:
+        nodes: topologically ordered; the first is the input, the last the output.
+        source: where it came from, for messages.
+    """
+
+    nodes: tuple[Node, ...]
+    source: str = "network"
+
+    def __post_init__(self) -> None:
+        """Check the order; a reader that breaks it is a bug of ours."""
+        seen: set[str] = set()
+        for node in self.nodes:
+            assert node.name not in seen, f"two nodes are named {node.name}"
+            assert seen.issuperset(node.inputs), f"{node.name} reads a later node"
+            assert (node.op is None) == (not seen), f"only the first node is the input: {node.name}"
+            seen.add(node.name)
+
+    @property
+    def input(self) -> Node:
+        """The node that stands for the network's input."""
+        return self.nodes[0]
+
+    @property
+    def output(self) -> Node:
+        """The node whose value is the network's output."""
+        return self.nodes[-1]
+
+    def by_name(self) -> Mapping[str, Node]:
+        """Nodes under their names."""
+        return {node.name: node for node in self.nodes}
+
+    def readers(self) -> Mapping[str, tuple[Node, ...]]:
+        """For each name, the nodes that read it."""
+        return {n.name: tuple(r for r in self.nodes if n.name in r.inputs) for n in self.nodes}
+
+    def values(self, inputs: Tensor) -> dict[str, Tensor]:
+        """Every node's value on a batch (batch, *input shape)."""
+        values = {self.input.name: inputs}
+        for node in self.nodes[1:]:
+            assert node.op is not None
+            values[node.name] = node.op.value(*(values[name] for name in node.inputs))
+        return values
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """The output (batch, *output shape); intermediate values are freed once read."""
+        last = {name: node.name for node in self.nodes for name in node.inputs}
+        values = {self.input.name: inputs}
+        for node in self.nodes[1:]:
+            assert node.op is not None
+            values[node.name] = node.op.value(*(values[name] for name in node.inputs))
+            for name in set(node.inputs):
+                if last[name] == node.name:
+                    del values[name]
+        return values[self.output.name]
+
+    def placed(self, placement: Placement) -> "LayerGraph":
+        """The same network with weights on a device and in a dtype."""
+        return LayerGraph(
+            tuple(
+                Node(n.name, n.op and n.op.placed(placement), n.inputs, n.shape)
+                for n in self.nodes
+            ),
+            self.source,
+        )
+
+    def content_hash(self) -> str:
+        """SHA-256 of the operations, their parameters and how they are connected."""
+        digest = hashlib.sha256()
+        places = {node.name: str(place) for place, node in enumerate(self.nodes)}
+        for node in self.nodes:
+            digest.update(f"{type(node.op).__name__}{[places[i] for i in node.inputs]}".encode())
+            for field in fields(node.op) if node.op is not None else ():  # type: ignore[arg-type]
+                value = getattr(node.op, field.name)
+                plain = value.cpu().numpy().tobytes() if isinstance(value, Tensor) else repr(value)
+                digest.update(plain if isinstance(plain, bytes) else plain.encode())
+        return digest.hexdigest()
+
+    def parameters(self) -> int:
+        """Number of stored floating-point weights."""
+        tensors = (
+            getattr(n.op, f.name)
+            for n in self.nodes[1:]
+            for f in fields(n.op)  # type: ignore[arg-type]
+        )
+        return reduce(
+            lambda total, t: total + t.numel(),
+            (t for t in tensors if isinstance(t, Tensor) and torch.is_floating_point(t)),
+            0,
+        )

@@ -1,0 +1,1 @@
+"""Floating-point facts: rounding, norms and placement."""

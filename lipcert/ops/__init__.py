@@ -1,0 +1,1 @@
+"""Operations: one file each, each a value of a kind that states facts (see `kinds`)."""

@@ -1,0 +1,196 @@
+"""The closed set of kinds: what an operation states so that every method can use it.
+
+Values are batched, (batch, *shape); shapes never include the batch axis. An operation is a frozen
+value; tensors in it are float64 on the CPU until `placed` moves them.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields, replace
+from typing import Self, cast
+
+import torch
+from torch import Tensor
+
+from lipcert.numeric.placement import Placement
+from lipcert.numeric.rounding import down, unit_roundoff, up
+from lipcert.ops.functional import Functional, Shape
+from lipcert.sets.enclosure import Interval
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lines:
+    """Two lines per neuron: `lower_slope x + lower_intercept <= value(x) <= upper ...`."""
+
+    lower_slope: Tensor
+    lower_intercept: Tensor
+    upper_slope: Tensor
+    upper_intercept: Tensor
+
+
+class Op(ABC):
+    """A function of one or more node values."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def value(self, *inputs: Tensor) -> Tensor:
+        """The function on batched values, differentiable where the function is."""
+
+    @abstractmethod
+    def shape(self, *inputs: Shape) -> Shape:
+        """Shape of the value, without batch."""
+
+    def placed(self, placement: Placement) -> Self:
+        """The same operation with its floating-point tensors on a device and in a dtype."""
+        moved: dict[str, Tensor] = {}
+        exact = True
+        for field in fields(self):  # type: ignore[arg-type]
+            tensor = getattr(self, field.name)
+            if isinstance(tensor, Tensor):
+                dtype = placement.dtype if tensor.is_floating_point() else tensor.dtype
+                moved[field.name] = tensor.to(placement.device, dtype)
+                exact = exact and bool((tensor.to(dtype).to(tensor.dtype) == tensor).all())
+        result = cast(Self, replace(self, **moved))  # type: ignore[type-var]
+        return result if exact else result.rounded(unit_roundoff(placement.dtype))
+
+    def rounded(self, relative: float) -> Self:
+        """The same operation after its tensors moved by at most `relative` of themselves."""
+        raise TypeError(f"{type(self).__name__}: parameters must be exact in the chosen dtype")
+
+
+class Affine(Op):
+    """`value = linear + constant`, linear in all inputs together.
+
+    Stored weights may differ from the true ones by `weight_error` of their own magnitude; sums
+    take at most `terms` terms in either direction.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def linear(self, *inputs: Tensor) -> Tensor:
+        """The linear part, on a kernel that sums products directly (no Winograd, no FFT)."""
+
+    @abstractmethod
+    def adjoint(self, functional: Functional) -> tuple[Functional, ...]:
+        """Coefficients on each input of a functional on the linear part."""
+
+    @abstractmethod
+    def magnitude(self) -> Self:
+        """The operation with absolute weights and absolute constant."""
+
+    @abstractmethod
+    def minus(self, other: Op) -> "Affine | None":
+        """`self - other` as one operation of the same form, or None where they are equal.
+
+        Each weight is rounded once: counted in `terms`. Raises TypeError where the two do not
+        have one form: see `same_form`.
+        """
+
+    @abstractmethod
+    def same_form(self, other: Op) -> bool:
+        """Whether `minus` is defined."""
+
+    @property
+    @abstractmethod
+    def terms(self) -> int:
+        """Most summands of one sum, in `linear` or in `adjoint`, with two to spare."""
+
+    @property
+    def weight_error(self) -> float:
+        """Relative error of the stored weights and constant against the true ones."""
+        return 0.0
+
+    def constant(self, like: Tensor) -> Tensor | None:
+        """The constant part, broadcastable to the node's shape; None where it is zero."""
+        return None
+
+    def value(self, *inputs: Tensor) -> Tensor:
+        """Linear part plus constant."""
+        constant = self.constant(inputs[0])
+        linear = self.linear(*inputs)
+        return linear if constant is None else linear + constant
+
+    def coordinates(self, index: Tensor, shape: Shape, like: Tensor) -> tuple[Functional, ...]:
+        """Coefficients on the inputs of single coordinates of the value; `shape` is the value's."""
+        return self.adjoint(Functional.unit(index, shape, like))
+
+
+class Elementwise(Op):
+    """One scalar function at every coordinate, perhaps with parameters per coordinate."""
+
+    __slots__ = ()
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The input's shape."""
+        return inputs[0]
+
+    @abstractmethod
+    def slope(self, box: Interval) -> Interval:
+        """Sector: every difference quotient within `box` lies in it, rounded outward."""
+
+    @abstractmethod
+    def image(self, box: Interval) -> Interval:
+        """Enclosure of the values on `box`."""
+
+    @abstractmethod
+    def slopes(self, box: Interval) -> list[Tensor]:
+        """Slopes worth trying for a line below or above the function on `box`."""
+
+    @abstractmethod
+    def floor(self, box: Interval, slope: Tensor) -> Tensor:
+        """Proved lower bound of `value(x) - slope x` over `box`; any slope is allowed."""
+
+    @abstractmethod
+    def ceiling(self, box: Interval, slope: Tensor) -> Tensor:
+        """Proved upper bound of `value(x) - slope x` over `box`; any slope is allowed."""
+
+    @abstractmethod
+    def settled(self, box: Interval) -> Tensor:
+        """Where a tighter `box` could not tighten the lines: the function is affine on it."""
+
+    def lines(self, box: Interval) -> Lines:
+        """Of the candidate slopes, the lines that are best at the middle of `box`.
+
+        Exact-intercept rule: for any slope the line is sound, since its intercept is the proved
+        extremum of what remains. For ReLU this is CROWN's adaptive choice.
+        """
+        middle = box.centre
+        lower: tuple[Tensor, Tensor, Tensor] | None = None
+        upper: tuple[Tensor, Tensor, Tensor] | None = None
+        for slope in self.slopes(box):
+            floor, ceiling = self.floor(box, slope), self.ceiling(box, slope)
+            lower = _better(lower, slope, floor, slope * middle + floor)
+            upper = _better(upper, slope, ceiling, -(slope * middle + ceiling))
+        assert lower is not None
+        assert upper is not None
+        return Lines(lower[0], lower[1], upper[0], upper[1])
+
+
+def _better(
+    best: tuple[Tensor, Tensor, Tensor] | None, slope: Tensor, intercept: Tensor, score: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The candidate with the higher score, elementwise; the earlier one wins ties."""
+    if best is None:
+        return slope.expand_as(intercept), intercept, score
+    wins = score > best[2]
+    return (
+        torch.where(wins, slope, best[0]),
+        torch.where(wins, intercept, best[1]),
+        torch.where(wins, score, best[2]),
+    )
+
+
+class Coupled(Op):
+    """A nonlinear function of several coordinates at once, such as softmax."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def image(self, box: Interval) -> Interval:
+        """Enclosure of the values on `box`."""
+
+
+def outward(lower: Tensor, upper: Tensor, pad: Tensor) -> Interval:
+    """`[lower - pad, upper + pad]`, rounded outward."""
+    return Interval(down(lower - up(pad)), up(upper + up(pad)))

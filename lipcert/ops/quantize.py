@@ -1,0 +1,109 @@
+"""QuantizeLinear followed by DequantizeLinear: a saturating staircase."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+from lipcert.numeric.rounding import down, unit_roundoff, up
+from lipcert.ops.kinds import Elementwise
+from lipcert.ops.piecewise import chord
+from lipcert.sets.enclosure import Interval
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantize(Elementwise):
+    """scale * clamp(round_half_even(x / scale), lowest, highest), in exact reals.
+
+    Args:
+        scale: positive; broadcasts against the node's shape.
+        lowest: smallest code less the zero point; broadcasts likewise.
+        highest: largest code less the zero point; broadcasts likewise.
+    """
+
+    scale: Tensor
+    lowest: Tensor
+    highest: Tensor
+
+    def value(self, *inputs: Tensor) -> Tensor:
+        """The staircase; its gradient is passed straight through where it does not saturate."""
+        return _Staircase.apply(inputs[0], self.scale, self.lowest, self.highest)  # type: ignore[no-any-return]
+
+    def slope(self, box: Interval) -> Interval:
+        """A staircase has steps: any nonnegative slope, or none where it is constant."""
+        first, last = self._codes(box)
+        upper = torch.where(first == last, 0.0, torch.inf).to(box.lower)
+        return Interval(torch.zeros_like(box.lower), upper)
+
+    def image(self, box: Interval) -> Interval:
+        """From the first code to the last."""
+        first, last = self._codes(box)
+        return Interval(down(self.scale * first), up(self.scale * last))
+
+    def slopes(self, box: Interval) -> list[Tensor]:
+        """Flat, the identity's slope, and the chord."""
+        flat = torch.zeros_like(box.lower)
+        return [flat, torch.ones_like(flat), chord(self.value, box)]
+
+    def floor(self, box: Interval, slope: Tensor) -> Tensor:
+        """Least remainder over the ends and the first and last jumps."""
+        return down(self._remainders(box, slope).amin(0) - self._pad(box, slope))
+
+    def ceiling(self, box: Interval, slope: Tensor) -> Tensor:
+        """Greatest remainder over the ends and the first and last jumps."""
+        return up(self._remainders(box, slope).amax(0) + self._pad(box, slope))
+
+    def settled(self, box: Interval) -> Tensor:
+        """Where one code covers the box."""
+        first, last = self._codes(box)
+        return first == last
+
+    def _codes(self, box: Interval) -> tuple[Tensor, Tensor]:
+        """First and last code (less zero point) that the box can reach, outward at ties."""
+        low = torch.ceil(down(down(box.lower / self.scale)) - 0.5)
+        high = torch.floor(up(up(box.upper / self.scale)) + 0.5)
+        return (
+            torch.maximum(torch.minimum(low, self.highest), self.lowest),
+            torch.maximum(torch.minimum(high, self.highest), self.lowest),
+        )
+
+    def _remainders(self, box: Interval, slope: Tensor) -> Tensor:
+        """`value - slope x` wherever it can be extreme.
+
+        On a step the remainder is linear, so it is extreme at the step's ends; along the jumps
+        it is linear in the code, so only the first and the last jump matter, seen from both sides.
+        """
+        first, last = self._codes(box)
+        many = last > first
+        points = [(box.lower, first), (box.upper, last)]
+        for jump in (first + 0.5, last - 0.5):
+            for code in (jump - 0.5, jump + 0.5):
+                place = torch.where(many, self.scale * jump, box.lower)
+                points.append((place, torch.where(many, code, first)))
+        return torch.stack([self.scale * code - slope * x for x, code in points])
+
+    def _pad(self, box: Interval, slope: Tensor) -> Tensor:
+        """Rounding of products and differences."""
+        first, last = self._codes(box)
+        reach = torch.maximum(first.abs(), last.abs()) * self.scale
+        reach = (reach + self.scale) * (1 + slope.abs()) + slope.abs() * box.magnitude()
+        return 8 * unit_roundoff(reach.dtype) * reach
+
+
+class _Staircase(torch.autograd.Function):
+    """Exact forward, straight-through backward (zero where the code is saturated)."""
+
+    @staticmethod
+    def forward(  # noqa: D102
+        ctx: FunctionCtx, x: Tensor, scale: Tensor, lowest: Tensor, highest: Tensor
+    ) -> Tensor:
+        codes = torch.round(x / scale)
+        inside = (codes >= lowest) & (codes <= highest)
+        ctx.save_for_backward(inside)
+        return scale * torch.maximum(torch.minimum(codes, highest), lowest)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]  # noqa: D102
+        (inside,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return gradient * inside, None, None, None
