@@ -194,3 +194,17 @@ class Coupled(Op):
 def outward(lower: Tensor, upper: Tensor, pad: Tensor) -> Interval:
     """`[lower - pad, upper + pad]`, rounded outward."""
     return Interval(down(lower - up(pad)), up(upper + up(pad)))
+
+
+def same(first: Op, second: Op) -> bool:
+    """Whether two operations are the same function: one type, equal parameters."""
+    if type(first) is not type(second):
+        return False
+    for field in fields(first):  # type: ignore[arg-type]
+        mine, theirs = getattr(first, field.name), getattr(second, field.name)
+        if isinstance(mine, Tensor):
+            if mine.shape != theirs.shape or not bool((mine == theirs).all()):
+                return False
+        elif mine != theirs:
+            return False
+    return True

@@ -51,12 +51,12 @@ class PiecewiseLinear(Elementwise):
     def floor(self, box: Interval, slope: Tensor) -> Tensor:
         """Exact minimum, less rounding."""
         points = self._remainders(box, slope)
-        return down(torch.stack(points).amin(0) - self._pad(box, slope))
+        return down(torch.stack(points).amin(0) - self.pad(box, slope))
 
     def ceiling(self, box: Interval, slope: Tensor) -> Tensor:
         """Exact maximum, plus rounding."""
         points = self._remainders(box, slope)
-        return up(torch.stack(points).amax(0) + self._pad(box, slope))
+        return up(torch.stack(points).amax(0) + self.pad(box, slope))
 
     def settled(self, box: Interval) -> Tensor:
         """Where the box meets one piece only."""
@@ -70,7 +70,7 @@ class PiecewiseLinear(Elementwise):
         ]
         return [self.value(x) - slope * x for x in (box.lower, *inside, box.upper)]
 
-    def _pad(self, box: Interval, slope: Tensor) -> Tensor:
+    def pad(self, box: Interval, slope: Tensor) -> Tensor:
         """Rounding of value, product and difference, and of knots and slopes themselves."""
         like = box.lower
         steep = torch.stack([p.abs() + torch.zeros_like(like) for p in self.pieces(like)]).amax(0)

@@ -34,6 +34,10 @@ class Interval:
         """Exact largest absolute value of a member."""
         return torch.maximum(self.lower.abs(), self.upper.abs())
 
+    def clamp(self, value: Tensor) -> Tensor:
+        """The member nearest to `value`."""
+        return torch.minimum(torch.maximum(value, self.lower), self.upper)
+
     def intersect(self, other: "Interval") -> "Interval":
         """Members of both; both are proved, so the result is proved."""
         return Interval(

@@ -1,0 +1,1 @@
+"""Methods: relaxations that turn a pair and a region into proved bounds, one per file."""

@@ -1,0 +1,255 @@
+"""CROWN: linear bounds pulled backward, with adaptive slopes, for one network.
+
+Source: H. Zhang et al., Efficient neural network robustness certification with general activation
+functions, NeurIPS 2018 (Theorem 3.2); rounding as in BOUNDS.md section 3.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import singledispatch
+
+import torch
+from torch import Tensor
+
+from lipcert.errors import UnsupportedOp
+from lipcert.graph.layer_graph import LayerGraph, Node
+from lipcert.graph.pair import Pair
+from lipcert.methods.base import Bounds, Method
+from lipcert.methods.interval import image, reach_of_linear
+from lipcert.numeric.placement import Placement
+from lipcert.numeric.rounding import gamma, inflate, unit_roundoff, up
+from lipcert.ops.functional import Functional
+from lipcert.ops.kinds import Affine, Coupled, Elementwise, Op
+from lipcert.sets.enclosure import Interval
+from lipcert.sets.region import Region
+from lipcert.walk.backward import Pull, Query, Rule, S, least
+from lipcert.walk.guard import direct_arithmetic
+from lipcert.walk.support import Support
+from lipcert.walk.table import Rows, Table, contract
+
+SPARE = 16  # additions of partial results beyond the sums that are counted
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """Rows of functionals on one network's node."""
+
+    functional: Functional
+
+    def plus(self, other: "Row") -> "Row":
+        """Sum on a node that several others read."""
+        return Row(self.functional.plus(other.functional))
+
+    def size(self) -> int:
+        """Bytes per row."""
+        values = self.functional.values
+        return values[0].numel() * values.element_size() if len(values) else 1
+
+
+@singledispatch
+def facts(op: Op, value: Interval, *boxes: Interval) -> tuple[Tensor, ...]:
+    """Per neuron, all that the backward step through `op` needs besides the operation."""
+    raise UnsupportedOp(f"crown: no rule for {type(op).__name__}")
+
+
+@facts.register
+def facts_of_affine(op: Affine, value: Interval, *boxes: Interval) -> tuple[Tensor, ...]:
+    """Constant, and what one unit of coefficient can lose to rounding and weight error.
+
+    The product of coefficients and weights is off by at most gamma |coefficients| |weights|
+    (Higham, eq. 3.12), whose effect on the bound is that times the largest input.
+    """
+    reach = reach_of_linear(op, *(box.magnitude() for box in boxes))
+    terms = op.terms + value.lower[0].numel() + len(boxes) + SPARE
+    constant = op.constant(value.lower)
+    if constant is None:
+        constant = value.lower.new_zeros(())
+    rate = gamma(terms, reach.dtype) + 2 * op.weight_error
+    loss = rate * (up(reach + constant.abs())) + 4 * unit_roundoff(reach.dtype) * value.magnitude()
+    return constant.expand_as(reach), inflate(loss, 4)
+
+
+@facts.register
+def facts_of_elementwise(op: Elementwise, value: Interval, *boxes: Interval) -> tuple[Tensor, ...]:
+    """Lower and upper lines, and what one unit of coefficient can lose to rounding."""
+    (box,) = boxes
+    lines = op.lines(box)
+    steep = torch.maximum(lines.lower_slope.abs(), lines.upper_slope.abs())
+    high = torch.maximum(lines.lower_intercept.abs(), lines.upper_intercept.abs())
+    dtype = high.dtype
+    loss = gamma(4, dtype) * (steep * box.magnitude() + value.magnitude())
+    loss = loss + gamma(high[0].numel() + SPARE, dtype) * high
+    return (
+        lines.lower_slope,
+        lines.lower_intercept,
+        lines.upper_slope,
+        lines.upper_intercept,
+        inflate(loss, 4),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrownRule:
+    """Pulls rows through one network whose nodes are enclosed so far as needed."""
+
+    nodes: Mapping[str, Node]
+    tables: Mapping[str, Table]
+    support: Support
+
+    def start(self, name: str, index: Tensor, sign: Tensor, rows: Rows) -> Pull[Row]:
+        """Affine nodes give their weights' rows; others start from unit functionals."""
+        node = self.nodes[name]
+        like = self.support.hull.lower
+        if not isinstance(node.op, Affine):
+            unit = Functional.unit(index, node.shape, like)
+            return self.step(name, Row(signed(unit, sign)), rows)
+        below = node.op.coordinates(index, node.shape, like)
+        states = tuple(Row(signed(part, sign)) for part in below)
+        constant, loss = self.tables[name].at(rows.sample, index, node.shape)
+        return Pull(tuple(zip(node.inputs, states, strict=True)), constant * sign, loss)
+
+    def step(self, name: str, state: Row, rows: Rows) -> Pull[Row]:
+        """Through one node."""
+        node = self.nodes[name]
+        functional = state.functional
+        table = self.tables[name].take(functional, rows)
+        if isinstance(node.op, Affine):
+            return _through_affine(node, node.op, functional, table)
+        return _through_lines(node, functional, table)
+
+    def finish(self, state: Row, rows: Rows) -> Tensor:
+        """Least value over the region."""
+        return self.support.least(state.functional, rows)
+
+
+def signed(functional: Functional, sign: Tensor) -> Functional:
+    values = functional.values
+    return functional.with_values(values * sign.view(-1, *[1] * (values.ndim - 1)).to(values))
+
+
+def _through_affine(
+    node: Node, op: Affine, functional: Functional, table: tuple[Tensor, ...]
+) -> Pull[Row]:
+    constant, loss = table
+    values = functional.values
+    slack = inflate(contract(values.abs(), loss), values[0].numel())
+    states = tuple(Row(part) for part in op.adjoint(functional))
+    return Pull(tuple(zip(node.inputs, states, strict=True)), contract(values, constant), slack)
+
+
+def _through_lines(node: Node, functional: Functional, table: tuple[Tensor, ...]) -> Pull[Row]:
+    """A nonnegative coefficient takes the lower line, a negative one the upper."""
+    lower_slope, lower_intercept, upper_slope, upper_intercept, loss = table
+    values = functional.values
+    plus, minus = values.clamp(min=0), values.clamp(max=0)
+    constant = contract(plus, lower_intercept) + contract(minus, upper_intercept)
+    slack = inflate(contract(values.abs(), loss), values[0].numel())
+    below = Row(functional.with_values(plus * lower_slope + minus * upper_slope))
+    return Pull(((node.inputs[0], below),), constant, slack)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Enclosed:
+    """A network with proved boxes on every node, ready for more backward walks."""
+
+    graph: LayerGraph
+    boxes: Mapping[str, Interval]
+    rule: CrownRule
+    placement: Placement
+
+    def output(self) -> Interval:
+        """Bounds on every output, tightened by a backward walk."""
+        return self.tightened(self.graph.output.name)
+
+    def tightened(self, name: str, mask: Tensor | None = None) -> Interval:
+        """A node's box, walked backward from wherever `mask` is true (everywhere by default)."""
+        box = self.boxes[name]
+        mask = torch.ones_like(box.lower, dtype=torch.bool) if mask is None else mask
+        names = [node.name for node in self.graph.nodes]
+        return tightened(box, mask, names, name, self.rule, self.placement)
+
+
+def tightened(
+    box: Interval,
+    mask: Tensor,
+    names: Sequence[str],
+    target: str,
+    rule: Rule[S],
+    placement: Placement,
+) -> Interval:
+    """The box intersected with proved backward bounds where `mask` (batch, *shape) is true."""
+    if not bool(mask.any()):
+        return box
+    bounds = least(names, target, Query.both_sides(mask), rule, placement)
+    lower, upper = box.lower.clone(), box.upper.clone()
+    lower[mask] = torch.maximum(lower[mask], bounds[0::2])
+    upper[mask] = torch.minimum(upper[mask], -bounds[1::2])
+    return Interval(lower, upper)
+
+
+def enclose(graph: LayerGraph, region: Region, placement: Placement) -> Enclosed:
+    """Proved boxes (batch, *shape) of every node, tight where a nonlinearity reads them."""
+    graph = graph.placed(placement)
+    support = Support.of(region, placement)
+    boxes: dict[str, Interval] = {graph.input.name: support.hull}
+    tables: dict[str, Table] = {}
+    rule = CrownRule(graph.by_name(), tables, support)
+    names = [node.name for node in graph.nodes]
+    readers = graph.readers()
+    for node in graph.nodes[1:]:
+        assert node.op is not None
+        inputs = [boxes[name] for name in node.inputs]
+        box = image(node.op, *inputs)
+        mask = _undecided(node, readers[node.name], box)
+        if not isinstance(node.op, Coupled):
+            tables[node.name] = Table.pack(facts(node.op, box, *inputs))
+            box = tightened(box, mask, names, node.name, rule, placement)
+        boxes[node.name] = box
+    return Enclosed(graph, boxes, rule, placement)
+
+
+def _undecided(node: Node, readers: tuple[Node, ...], box: Interval) -> Tensor:
+    """Neurons whose box a backward walk may tighten to the profit of a nonlinearity."""
+    mask = torch.zeros_like(box.lower, dtype=torch.bool)
+    if isinstance(node.op, Affine):
+        for reader in readers:
+            if isinstance(reader.op, Elementwise):
+                mask |= ~reader.op.settled(box)
+    return mask
+
+
+def joint(pair: Pair, original: Enclosed, compressed: Enclosed) -> Enclosed:
+    """The graph of g - f, enclosed: the same slopes as in each network alone."""
+    graph = pair.joined().placed(original.placement)
+    boxes = {graph.input.name: original.rule.support.hull}
+    tables: dict[str, Table] = {}
+    for prefix, part in (("original", original), ("compressed", compressed)):
+        names = [node.name for node in part.graph.nodes[1:]]
+        boxes |= {f"{prefix}:{name}": part.boxes[name] for name in names}
+        tables |= {f"{prefix}:{n}": part.rule.tables[n] for n in names if n in part.rule.tables}
+    drift = graph.output
+    assert drift.op is not None
+    inputs = [boxes[name] for name in drift.inputs]
+    boxes[drift.name] = image(drift.op, *inputs)
+    tables[drift.name] = Table.pack(facts(drift.op, boxes[drift.name], *inputs))
+    rule = CrownRule(graph.by_name(), tables, original.rule.support)
+    return Enclosed(graph, boxes, rule, original.placement)
+
+
+@dataclass(frozen=True)
+class Crown(Method):
+    """CROWN on the graph of g - f, and on each network alone."""
+
+    def certify(self, pair: Pair, region: Region, placement: Placement) -> Bounds:
+        """The tighter of the joint graph's bounds and the difference of separate ones."""
+        with direct_arithmetic():
+            original = enclose(pair.original, region, placement)
+            compressed = enclose(pair.compressed, region, placement)
+            return drift_bounds(pair, original, compressed)
+
+
+def drift_bounds(pair: Pair, original: Enclosed, compressed: Enclosed) -> Bounds:
+    """Bounds of CROWN from the two networks, enclosed."""
+    values, others = original.output(), compressed.output()
+    drift = joint(pair, original, compressed).output().intersect(others.minus(values))
+    return Bounds(drift, values, others)

@@ -1,0 +1,84 @@
+"""Twin bounds: the drift g - f followed through every aligned node (BOUNDS.md section 2)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lipcert.graph.pair import Pair, PairNode
+from lipcert.methods.base import Bounds, Method
+from lipcert.methods.crown import Enclosed, drift_bounds, enclose, tightened
+from lipcert.methods.twin_facts import step_of
+from lipcert.methods.twin_rule import Step, TwinRule
+from lipcert.numeric.placement import Placement
+from lipcert.ops.kinds import Coupled, Elementwise
+from lipcert.sets.enclosure import Interval, Twin
+from lipcert.sets.region import Region
+from lipcert.walk.guard import direct_arithmetic
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TwinEnclosed:
+    """A pair with proved enclosures of f, g and g - f at every node."""
+
+    names: tuple[str, ...]
+    twins: Mapping[str, Twin]
+    rule: TwinRule
+    placement: Placement
+
+    def drift(self, name: str) -> Interval:
+        """Bounds on the drift of a node, tightened by a backward walk from every coordinate."""
+        box = self.twins[name].drift
+        everywhere = torch.ones_like(box.lower, dtype=torch.bool)
+        return tightened(box, everywhere, self.names, name, self.rule, self.placement)
+
+
+def enclose_pair(pair: Pair, original: Enclosed, compressed: Enclosed) -> TwinEnclosed:
+    """Enclosures of the drift on every node, tight where an undecided activation reads it."""
+    placement, support = original.placement, original.rule.support
+    zero = torch.zeros_like(support.hull.lower)
+    twins = {pair.nodes[0].name: Twin(support.hull, support.hull, Interval.point(zero))}
+    steps: dict[str, Step] = {}
+    rule = TwinRule({node.name: node for node in pair.nodes}, steps, support)
+    names = tuple(node.name for node in pair.nodes)
+    for node in pair.nodes[1:]:
+        if isinstance(node.original_op, Coupled):
+            break  # a last layer: see `through_softmax`
+        boxes = original.boxes[node.original.name], compressed.boxes[node.compressed.name]
+        inputs = [twins[name] for name in node.inputs]
+        steps[node.name], twin = step_of(node, inputs, *boxes, placement)
+        mask = _undecided(pair, node, twin)
+        drift = tightened(twin.drift, mask, names, node.name, rule, placement)
+        twins[node.name] = Twin(twin.original, twin.compressed, drift).consistent()
+    return TwinEnclosed(names, twins, rule, placement)
+
+
+def _undecided(pair: Pair, node: PairNode, twin: Twin) -> Tensor:
+    """Neurons whose drift a backward walk may tighten to the profit of an activation."""
+    mask = torch.zeros_like(twin.drift.lower, dtype=torch.bool)
+    if isinstance(node.original_op or node.compressed_op, Elementwise):
+        return mask
+    both = twin.original.hull(twin.compressed)
+    for reader in pair.nodes:
+        f, g = reader.original_op, reader.compressed_op
+        if node.name in reader.inputs and isinstance(f, Elementwise) and isinstance(g, Elementwise):
+            mask |= ~(f.settled(both) & g.settled(both))
+    return mask
+
+
+@dataclass(frozen=True)
+class TwinBounds(Method):
+    """Twin bounds, intersected with CROWN on g - f and with the difference of both outputs."""
+
+    def certify(self, pair: Pair, region: Region, placement: Placement) -> Bounds:
+        """Never looser than CROWN; CROWN alone where the networks could not be aligned."""
+        with direct_arithmetic():
+            original = enclose(pair.original, region, placement)
+            compressed = enclose(pair.compressed, region, placement)
+            crown = drift_bounds(pair, original, compressed)
+            if not pair.aligned:
+                return crown
+            twins = enclose_pair(pair, original, compressed)
+            drift = twins.drift(twins.names[-1]).intersect(crown.drift)
+            return Bounds(drift, crown.original, crown.compressed)

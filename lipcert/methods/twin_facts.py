@@ -1,0 +1,199 @@
+"""What rows on the drift need and pay at each aligned node, and boxes for the drift itself."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lipcert.errors import UnsupportedOp
+from lipcert.graph.pair import PairNode
+from lipcert.methods.coupling import coupling
+from lipcert.methods.crown import SPARE
+from lipcert.methods.interval import image_of_linear, reach_of_linear
+from lipcert.methods.twin_rule import AffineStep, ElementwiseStep, Step
+from lipcert.numeric.placement import Placement
+from lipcert.numeric.rounding import down, gamma, inflate, unit_roundoff, up
+from lipcert.ops.kinds import Affine, Elementwise, Op
+from lipcert.sets.enclosure import Interval, Twin
+from lipcert.walk.table import Table
+
+
+def step_of(
+    node: PairNode, inputs: list[Twin], original: Interval, compressed: Interval,
+    placement: Placement,
+) -> tuple[Step, Twin]:
+    """The backward step through a pair node, and the enclosures of its value.
+
+    Args:
+        node: not the input.
+        inputs: enclosures of what it reads.
+        original: proved box of f's value here.
+        compressed: proved box of g's value here.
+        placement: dtype and device of the step.
+    """
+    f, g = node.original_op, node.compressed_op
+    if _is(Affine, f, g):
+        return _affine_step(node, inputs, original, compressed, placement)
+    if _is(Elementwise, f, g):
+        return _elementwise_step(f, g, inputs[0], original, compressed, placement)
+    raise UnsupportedOp(
+        f"twin: no rule for {type(f or g).__name__} at node '{node.name}'; "
+        "only affine and elementwise operations can be followed in pairs"
+    )
+
+
+def _is(kind: type[Op], *ops: Op | None) -> bool:
+    return all(op is None or isinstance(op, kind) for op in ops)
+
+
+def _elementwise_step(
+    f: Elementwise | None, g: Elementwise | None, twin: Twin,
+    original: Interval, compressed: Interval, placement: Placement,
+) -> tuple[Step, Twin]:
+    """Planes and lines; a product of a coefficient and a slope is rounded a few times."""
+    planes = coupling(f and f.placed(placement), g and g.placed(placement), twin)
+    value = Twin(original, compressed, planes.image).consistent()
+    below, above, lines = planes.below, planes.above, planes.original
+    facts = [
+        below.along_drift, below.along_original, below.intercept,
+        above.along_drift, above.along_original, above.intercept,
+        lines.lower_slope, lines.lower_intercept, lines.upper_slope, lines.upper_intercept,
+    ]
+    drift, z = twin.drift.magnitude(), twin.original.magnitude()
+    dtype = placement.dtype
+    few, many = gamma(8, dtype), gamma(z[0].numel() + SPARE, dtype)
+    drift_loss = few * (_largest(facts[0], facts[3]) * drift + _largest(facts[1], facts[4]) * z)
+    drift_loss = drift_loss + many * _largest(facts[2], facts[5])
+    original_loss = few * _largest(facts[6], facts[8]) * z + many * _largest(facts[7], facts[9])
+    table = Table.pack([*facts, *_losses(drift_loss, original_loss, value)])
+    return ElementwiseStep(table), value
+
+
+def _largest(first: Tensor, second: Tensor) -> Tensor:
+    return torch.maximum(first.abs(), second.abs())
+
+
+def _losses(drift: Tensor, original: Tensor, value: Twin) -> list[Tensor]:
+    """With what adding coefficients of several readers rounds away."""
+    sums = 2 * SPARE * unit_roundoff(drift.dtype)
+    drift = drift + sums * value.drift.magnitude()
+    original = original + sums * value.original.magnitude()
+    return [inflate(drift, 4), inflate(original, 4)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Affines:
+    """Both networks' operations at a node and their difference, placed; None is the identity."""
+
+    original: Affine | None
+    compressed: Affine | None
+    difference: Affine | None
+    one_form: bool
+    weight_error: tuple[float, float]
+
+
+def _affine_step(
+    node: PairNode, inputs: list[Twin], original: Interval, compressed: Interval,
+    placement: Placement,
+) -> tuple[Step, Twin]:
+    f, g = node.original_op, node.compressed_op
+    assert f is None or isinstance(f, Affine)
+    assert g is None or isinstance(g, Affine)
+    one_form = f is not None and g is not None and g.same_form(f)
+    difference = g.minus(f) if one_form and f is not None and g is not None else None
+    ops = _Affines(
+        f and f.placed(placement),
+        g and g.placed(placement),
+        difference and difference.placed(placement),
+        one_form,
+        (f.weight_error if f else 0.0, g.weight_error if g else 0.0),
+    )
+    value = Twin(original, compressed, _drift_box(ops, inputs)).consistent()
+    table = _affine_table(ops, inputs, value)
+    return AffineStep(ops.original, ops.compressed, ops.difference, one_form, table), value
+
+
+def _drift_box(ops: _Affines, inputs: list[Twin]) -> Interval:
+    """V D + (V - W) a + (c - b) in interval arithmetic; y - z where the forms differ."""
+    if not ops.one_form:
+        unknown = torch.full((), torch.inf, dtype=inputs[0].drift.lower.dtype)
+        return Interval(-unknown, unknown)
+    assert ops.compressed is not None
+    assert ops.original is not None
+    box = image_of_linear(ops.compressed, *(t.drift for t in inputs))
+    if ops.difference is not None:
+        originals = [t.original for t in inputs]
+        box = box.plus(image_of_linear(ops.difference, *originals))
+        constant = ops.difference.constant(box.lower)
+        if constant is not None:
+            box = box.plus(_spread(constant, gamma(2, constant.dtype) + ops.difference.weight_error))
+    pad = _form_error(ops, inputs)
+    return box if pad is None else Interval(down(box.lower - pad), up(box.upper + pad))
+
+
+def _spread(value: Tensor, relative: float) -> Interval:
+    pad = up(value.abs() * relative)
+    return Interval(down(value - pad), up(value + pad))
+
+
+def _form_error(ops: _Affines, inputs: list[Twin]) -> Tensor | None:
+    """Largest effect on the drift of weights that are not exactly the stored ones.
+
+    The stored difference belongs to the stored weights; the true one may be off by both errors.
+    """
+    total: Tensor | None = None
+    for op, error in zip((ops.original, ops.compressed), ops.weight_error, strict=True):
+        if error and op is not None:
+            part = 2 * error * _size(op, [t.original.magnitude() for t in inputs])
+            total = part if total is None else total + part
+    return None if total is None else inflate(total, 8)
+
+
+def _size(op: Affine | None, sizes: list[Tensor]) -> Tensor:
+    """Upper bound on |weights| sizes + |constant|; the identity returns what it reads."""
+    if op is None:
+        return sizes[0]
+    reach = reach_of_linear(op, *sizes)
+    constant = op.constant(reach)
+    return reach if constant is None else up(reach + constant.abs())
+
+
+def _affine_table(ops: _Affines, inputs: list[Twin], value: Twin) -> Table:
+    """c - b, b, and the losses of products with V, V - W and W (Higham, eq. 3.12)."""
+    drift = [t.drift.magnitude() for t in inputs]
+    original = [t.original.magnitude() for t in inputs]
+    like = value.drift.lower
+    shift, base = _constants(ops, like)
+    size = like[0].numel() + len(inputs) + SPARE
+    rates = {
+        name: (0.0 if op is None else gamma(op.terms + size, like.dtype) + 2 * op.weight_error)
+        for name, op in (("f", ops.original), ("g", ops.compressed), ("d", ops.difference))
+    }
+    few = gamma(size, like.dtype)
+    along_drift = rates["g"] * _reach(ops.compressed, drift) + 4 * few * shift.abs()
+    if ops.one_form and ops.difference is not None:
+        along_drift = along_drift + rates["d"] * _size(ops.difference, original)
+    elif not ops.one_form:
+        for name, op in (("f", ops.original), ("g", ops.compressed)):
+            along_drift = along_drift + (rates[name] + few) * _size(op, original)
+    along_original = (rates["f"] + few) * _size(ops.original, original)
+    error = _form_error(ops, inputs)
+    if error is not None:
+        along_drift = along_drift + error
+    return Table.pack([shift, base, *_losses(along_drift, along_original, value)])
+
+
+def _reach(op: Affine | None, sizes: list[Tensor]) -> Tensor:
+    return sizes[0] if op is None else reach_of_linear(op, *sizes)
+
+
+def _constants(ops: _Affines, like: Tensor) -> tuple[Tensor, Tensor]:
+    """c - b and b, of the node's full shape."""
+    zero = torch.zeros_like(like)
+    base = None if ops.original is None else ops.original.constant(like)
+    base = zero if base is None else base.expand_as(like)
+    if ops.one_form:
+        shift = None if ops.difference is None else ops.difference.constant(like)
+        return (zero if shift is None else shift.expand_as(like)), base
+    other = None if ops.compressed is None else ops.compressed.constant(like)
+    return (zero if other is None else other.expand_as(like)) - base, base

@@ -1,0 +1,1 @@
+"""Folding rules over a graph: batched, chunked to memory, on CPU or GPU."""

@@ -1,0 +1,160 @@
+"""Backward walks: rows of functionals pulled from a node down to the input."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from lipcert.numeric.placement import Placement
+from lipcert.numeric.rounding import down, inflate
+from lipcert.walk.table import Rows
+
+log = logging.getLogger(__name__)
+CACHE = 48 * 2**20  # bytes of live coefficients that still fit a CPU's caches well
+COPIES = 12  # live tensors of the size of the coefficients during a step
+
+
+class State(Protocol):
+    """Rows of functionals on one node, of one network or of two."""
+
+    def plus(self, other: Self) -> Self:
+        """Sum, where two readers of a node meet."""
+        ...
+
+    def size(self) -> int:
+        """Bytes per row."""
+        ...
+
+
+S = TypeVar("S", bound=State)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pull(Generic[S]):
+    """What one step makes of a state.
+
+    In exact arithmetic, and for all inputs in the region:
+    old state >= sum of new states on their nodes + constant - slack.
+    """
+
+    states: tuple[tuple[str, S], ...]
+    constant: Tensor
+    slack: Tensor
+
+
+class Rule(Protocol[S]):
+    """One way of pulling rows through every node of a graph."""
+
+    def start(self, name: str, index: Tensor, sign: Tensor, rows: Rows) -> Pull[S]:
+        """Signed single coordinates of a node's value, pulled through that node."""
+        ...
+
+    def step(self, name: str, state: S, rows: Rows) -> Pull[S]:
+        """A state on a node's value, pulled through that node."""
+        ...
+
+    def finish(self, state: S, rows: Rows) -> Tensor:
+        """Proved lower bound of a state on the input, (rows,)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Query:
+    """Coordinates whose least value (sign 1) or greatest (sign -1, negated) is sought.
+
+    Args:
+        sample: (rows,) batch row of each, ascending.
+        index: (rows,) flat coordinate of the node's value.
+        sign: (rows,) 1 or -1.
+    """
+
+    sample: Tensor
+    index: Tensor
+    sign: Tensor
+
+    @classmethod
+    def both_sides(cls, mask: Tensor) -> "Query":
+        """Lower and upper bounds wherever `mask` (batch, *shape) is true."""
+        sample, index = mask.flatten(1).nonzero().unbind(1)
+        sign = torch.ones_like(sample)
+        pair = torch.stack([sign, -sign], 1).flatten()
+        return cls(sample.repeat_interleave(2), index.repeat_interleave(2), pair)
+
+    def chunk(self, first: int, last: int) -> "Query":
+        """Some of the rows."""
+        rows = slice(first, last)
+        return Query(self.sample[rows], self.index[rows], self.sign[rows])
+
+
+def least(
+    names: Sequence[str], target: str, query: Query, rule: Rule[S], placement: Placement
+) -> Tensor:
+    """Proved lower bounds of signed coordinates of node `target`, (rows,).
+
+    Args:
+        names: topological order of the graph, the input first.
+        target: a node that is not the input.
+        query: the rows.
+        rule: how rows are pulled.
+        placement: its memory budget sizes the chunks.
+    """
+    total = len(query.sample)
+    results: list[Tensor] = []
+    first, count, widest = 0, 64, 1
+    while first < total:
+        part = query.chunk(first, first + count)
+        try:
+            bound, widest = _walk(names, target, part, rule, widest)
+        except torch.cuda.OutOfMemoryError:
+            if count == 1:
+                raise
+            count = max(1, count // 4)
+            continue
+        results.append(bound)
+        first += len(part.sample)
+        count = _rows_that_fit(widest, placement)
+        log.debug("%s: %d of %d rows", target, first, total)
+    return torch.cat(results) if results else query.sign.new_zeros(0, dtype=placement.dtype)
+
+
+def _rows_that_fit(widest: int, placement: Placement) -> int:
+    """Rows whose coefficients fit the budget, and on a CPU the caches."""
+    budget = placement.budget()
+    if placement.device.type == "cpu":
+        budget = min(budget, CACHE)
+    return max(1, budget // (COPIES * widest))
+
+
+def _walk(
+    names: Sequence[str], target: str, query: Query, rule: Rule[S], widest: int
+) -> tuple[Tensor, int]:
+    """One chunk from the target to the input; also the most bytes per row of any state."""
+    rows = Rows.of(query.sample)
+    pull = rule.start(target, query.index, query.sign, rows)
+    pending: dict[str, S] = {}
+    constant, slack, steps = pull.constant, pull.slack, 1
+    _merge(pending, pull)
+    for name in reversed(names[1 : names.index(target)]):
+        state = pending.pop(name, None)
+        if state is None:
+            continue
+        widest = max(widest, state.size())
+        pull = rule.step(name, state, rows)
+        constant, slack, steps = constant + pull.constant, slack + pull.slack, steps + 1
+        _merge(pending, pull)
+    bottom = pending.pop(names[0], None)
+    assert not pending, f"states left on {list(pending)}"
+    lowest = constant
+    if bottom is not None:
+        widest = max(widest, bottom.size())
+        lowest = down(constant + rule.finish(bottom, rows))
+    return down(lowest - inflate(slack, steps)), widest
+
+
+def _merge(pending: dict[str, S], pull: Pull[S]) -> None:
+    for name, state in pull.states:
+        before = pending.get(name)
+        pending[name] = state if before is None else before.plus(state)
