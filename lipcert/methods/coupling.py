@@ -5,7 +5,8 @@ r"""Planes for the difference of two activations at one neuron.
     D >= s delta + t z + c
 
 Every candidate's intercept is proved for its slopes, so any choice among them is sound; per neuron
-the plane whose least value over the enclosures is highest wins (BOUNDS.md section 2).
+the plane that is highest in the middle of the enclosures wins, with some weight on its least value
+there (BOUNDS.md section 2).
 """
 
 from collections.abc import Iterator
@@ -92,16 +93,16 @@ def coupling(f: Elementwise | None, g: Elementwise | None, twin: Twin) -> Coupli
 
 
 def _best(side: _Side, twin: Twin) -> Plane:
-    """Per neuron the candidate with the highest least value; the earlier one wins ties."""
+    """Per neuron the candidate with the highest score; the earlier one wins ties."""
     best: Plane | None = None
     score = twin.drift.lower
     for plane in _planes(side, twin):
-        least = plane.least(twin)
+        here = _score(plane, twin)
         if best is None:
-            best, score = plane, least
+            best, score = plane, here
             continue
-        wins = least > score
-        score = torch.where(wins, least, score)
+        wins = here > score
+        score = torch.where(wins, here, score)
         best = Plane(
             torch.where(wins, plane.along_drift, best.along_drift),
             torch.where(wins, plane.along_original, best.along_original),
@@ -109,6 +110,12 @@ def _best(side: _Side, twin: Twin) -> Plane:
         )
     assert best is not None
     return best
+
+
+def _score(plane: Plane, twin: Twin) -> Tensor:
+    """Measured on 8-bit MNIST: the middle alone and this mix are equal, the least value worse."""
+    middle = plane.along_drift * twin.drift.centre + plane.along_original * twin.original.centre
+    return 0.75 * (middle + plane.intercept) + 0.25 * plane.least(twin)
 
 
 def _planes(side: _Side, twin: Twin) -> Iterator[Plane]:

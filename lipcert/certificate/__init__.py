@@ -1,0 +1,1 @@
+"""What is claimed, on what evidence, and how it is stored."""
