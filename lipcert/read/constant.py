@@ -60,6 +60,32 @@ class Constant:
             raise UnsupportedOp(f"tensor '{self.name}' underflows when it is computed with")
         return Constant(values, self.name, error)
 
+    def times(self, other: "Constant") -> "Constant":
+        """Product; exact where both are float32 numbers, else rounded once."""
+        a, b = self.floats(), other.floats()
+        error = self.error + other.error
+        exact = error == 0 and single(a) and single(b)
+        return self.computed(a * b, 0.0 if exact else 2 * error + ROUNDING)
+
+    def over(self, other: "Constant") -> "Constant":
+        """Quotient, rounded once."""
+        a, b = self.floats(), other.floats()
+        if (b == 0).any():
+            raise BadFile(f"divides by zero in '{other.name}'")
+        return self.computed(a / b, 2 * (self.error + other.error) + ROUNDING)
+
+    def plus(self, other: "Constant", sign: int = 1) -> "Constant":
+        """Sum or difference, rounded once; inexact operands are refused, since they may cancel."""
+        if self.error or other.error:
+            raise UnsupportedOp("adds computed constants, whose difference may cancel")
+        return Constant(self.floats() + sign * other.floats(), self.name, ROUNDING)
+
+
+def single(values: np.ndarray) -> bool:
+    """Whether every value is a float32 number; products of two such are exact in float64."""
+    with np.errstate(over="ignore"):
+        return bool((values.astype(np.float32) == values).all())
+
 
 def tensor(values: np.ndarray | list[float]) -> Tensor:
     """A float64 tensor of its own memory."""

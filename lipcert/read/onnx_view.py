@@ -14,7 +14,6 @@ from lipcert.read.lower.quantising import Codes
 from lipcert.read.onnx_file import constant_of
 
 Value = Node | Constant | Codes
-BATCH = 7_919_000_000_000_009  # stands for the batch's size where a graph computes with shapes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

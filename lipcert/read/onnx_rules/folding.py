@@ -10,7 +10,8 @@ from onnx import TensorProto, helper
 from lipcert.errors import BadFile, UnsupportedOp
 from lipcert.read.builder import MOST_VALUES
 from lipcert.read.constant import ROUNDING, Constant
-from lipcert.read.onnx_view import BATCH, View, folds, reads
+from lipcert.read.lower.reshaping import BATCH
+from lipcert.read.onnx_view import View, folds, reads
 
 
 @folds("Constant")
@@ -166,15 +167,9 @@ def arithmetic(view: View) -> Constant:
     kind = view.proto.op_type
     if left.values.dtype.kind in "iu" and right.values.dtype.kind in "iu":
         return _whole(view, left, right)
-    a, b, error = left.floats(), right.floats(), left.error + right.error
-    if kind == "Div" and (b == 0).any():
-        raise BadFile(f"divides by zero in '{right.name}'")
     if kind in ("Mul", "Div"):
-        return left.computed(a * b if kind == "Mul" else a / b, 2 * error + ROUNDING)
-    total = a + b if kind == "Add" else a - b
-    if error > 0:
-        raise UnsupportedOp("adds computed constants, whose difference may cancel")
-    return Constant(total, left.name, ROUNDING)
+        return left.times(right) if kind == "Mul" else left.over(right)
+    return left.plus(right, 1 if kind == "Add" else -1)
 
 
 @folds("Neg", "Sqrt", "Reciprocal")

@@ -5,7 +5,7 @@ import numpy as np
 from lipcert.errors import BadFile, UnsupportedOp
 from lipcert.graph.layer_graph import Node
 from lipcert.ops.linear import Linear
-from lipcert.read.constant import ROUNDING, tensor
+from lipcert.read.constant import ROUNDING, single, tensor
 from lipcert.read.lower.convolution import convolved
 from lipcert.read.lower.scaling import fitted, normalised
 from lipcert.read.lower.window import Window, same_padding
@@ -98,5 +98,5 @@ def _times(values: np.ndarray, factor: float, error: float) -> tuple[np.ndarray,
         return values, error
     if not np.isfinite(factor):
         raise BadFile(f"multiplies by {factor}")
-    exact = error == 0 and (values.astype(np.float32) == values).all()
+    exact = error == 0 and single(values)
     return values * factor, error if exact else 2 * error + ROUNDING

@@ -4,7 +4,7 @@ import numpy as np
 
 from lipcert.errors import BadFile, UnsupportedOp
 from lipcert.graph.layer_graph import Node
-from lipcert.read.constant import ROUNDING, Constant
+from lipcert.read.constant import ROUNDING, Constant, single
 from lipcert.read.lower.quantising import RANGES, Codes, staircase
 from lipcert.read.onnx_view import View, folds, reads
 
@@ -53,8 +53,7 @@ def dequantised(view: View) -> Constant:
     zero = np.zeros(()) if given is None else given.floats()
     shape = _parameter_shape(step, codes.values.shape, view.integer("axis", 1))
     whole = codes.floats() - zero.reshape(shape if zero.size > 1 else ())
-    single = (step.astype(np.float32) == step).all() and scale.error == 0
-    exact = single and (np.abs(whole) <= FEW).all()
+    exact = scale.error == 0 and single(step) and (np.abs(whole) <= FEW).all()
     error = 0.0 if exact else 2 * scale.error + ROUNDING
     return codes.computed(whole * step.reshape(shape), error)
 

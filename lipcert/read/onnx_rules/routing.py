@@ -7,13 +7,12 @@ from onnx import TensorProto
 from lipcert.errors import BadFile, UnsupportedOp
 from lipcert.graph.layer_graph import Node
 from lipcert.ops.concat import Concat
-from lipcert.ops.functional import Shape
 from lipcert.ops.pad import Pad
 from lipcert.ops.transpose import Transpose
 from lipcert.read.builder import checked
-from lipcert.read.lower.reshaping import reshaped, selected
+from lipcert.read.lower.reshaping import batched_shape, reshaped, selected
 from lipcert.read.onnx_rules.pooling import inner_axes
-from lipcert.read.onnx_view import BATCH, View, reads
+from lipcert.read.onnx_view import View, reads
 
 FAR = 2**62  # Slice's way to say "to the end"
 
@@ -62,35 +61,6 @@ def reshape(view: View) -> Node:
     x, target = view.activation(0), view.constant(1).integers()
     keeps_zero = bool(view.integer("allowzero", 0))
     return reshaped(view.scope, x, batched_shape(x.shape, target, view.batch, keeps_zero))
-
-
-def batched_shape(
-    shape: Shape, target: list[int], batch: int | None, keeps_zero: bool = False
-) -> Shape:
-    """What becomes of each row's shape when the whole batch is reshaped to `target`.
-
-    Args:
-        shape: of one row.
-        target: with the batch axis first, perhaps with 0 (as before) and -1 (what remains).
-        batch: the batch's size if the file fixes it.
-        keeps_zero: whether 0 is a size.
-    """
-    full = (BATCH, *shape)
-    if not target or any(t < -1 for t in target) or target.count(-1) > 1:
-        raise BadFile(f"reshapes to {target}")
-    if keeps_zero and 0 in target:
-        raise BadFile(f"reshapes to {target}, with no values left")
-    if any(t == 0 and place >= len(full) for place, t in enumerate(target)):
-        raise BadFile(f"keeps an axis that a value of {len(full)} axes has not: {target}")
-    sizes = [full[place] if t == 0 else t for place, t in enumerate(target)]
-    rest, count = sizes[1:], prod(shape)
-    if -1 in rest:
-        known = -prod(rest)
-        rest = [count // known if t == -1 and known > 0 else t for t in rest]
-    if sizes[0] not in (-1, 1, BATCH, batch) or prod(rest) != count:
-        named = ["batch" if t == BATCH else t for t in target]
-        raise UnsupportedOp(f"reshapes rows of {shape} to {named}, across the batch axis")
-    return tuple(rest)
 
 
 @reads("Transpose")
