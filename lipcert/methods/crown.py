@@ -17,7 +17,7 @@ from lipcert.graph.pair import Pair
 from lipcert.methods.base import Bounds, Method
 from lipcert.methods.interval import image, reach_of_linear
 from lipcert.numeric.placement import Placement
-from lipcert.numeric.rounding import gamma, inflate, unit_roundoff, up
+from lipcert.numeric.rounding import down, gamma, inflate, unit_roundoff, up
 from lipcert.ops.functional import Functional
 from lipcert.ops.kinds import Affine, Coupled, Elementwise, Op
 from lipcert.sets.enclosure import Interval
@@ -25,7 +25,7 @@ from lipcert.sets.region import Region
 from lipcert.walk.backward import Pull, Query, Rule, S, least
 from lipcert.walk.guard import direct_arithmetic
 from lipcert.walk.support import Support
-from lipcert.walk.table import Rows, Table, contract
+from lipcert.walk.table import Rows, Table, contract, contract_sizes
 
 SPARE = 16  # additions of partial results beyond the sums that are counted
 
@@ -59,19 +59,25 @@ def facts_of_affine(op: Affine, value: Interval, *boxes: Interval) -> tuple[Tens
     The product of coefficients and weights is off by at most gamma |coefficients| |weights|
     (Higham, eq. 3.12), whose effect on the bound is that times the largest input.
     """
+    dtype, count = value.lower.dtype, value.lower[0].numel()
     reach = reach_of_linear(op, *(box.magnitude() for box in boxes))
-    terms = op.terms + value.lower[0].numel() + len(boxes) + SPARE
     constant = op.constant(value.lower)
     if constant is None:
         constant = value.lower.new_zeros(())
-    rate = gamma(terms, reach.dtype) + 2 * op.weight_error
-    loss = rate * (up(reach + constant.abs())) + 4 * unit_roundoff(reach.dtype) * value.magnitude()
-    return constant.expand_as(reach), inflate(loss, 4)
+    loss = (gamma(op.terms + len(boxes), dtype) + 2 * op.weight_error) * reach
+    loss = loss + (gamma(count + SPARE, dtype) + 2 * op.weight_error) * constant.abs()
+    loss = loss + SPARE * unit_roundoff(dtype) * value.magnitude()
+    return constant.expand_as(reach), per_channel(inflate(loss, 8))
+
+
+def per_channel(loss: Tensor) -> Tensor:
+    """On maps, the largest loss of a channel for all of it: a table that is cheap to read."""
+    return loss.amax((2, 3), keepdim=True).expand_as(loss) if loss.ndim == 4 else loss
 
 
 @facts.register
 def facts_of_elementwise(op: Elementwise, value: Interval, *boxes: Interval) -> tuple[Tensor, ...]:
-    """Lower and upper lines, and what one unit of coefficient can lose to rounding."""
+    """Lower and upper lines, moved apart by what one unit of coefficient can lose to rounding."""
     (box,) = boxes
     lines = op.lines(box)
     steep = torch.maximum(lines.lower_slope.abs(), lines.upper_slope.abs())
@@ -79,12 +85,12 @@ def facts_of_elementwise(op: Elementwise, value: Interval, *boxes: Interval) -> 
     dtype = high.dtype
     loss = gamma(4, dtype) * (steep * box.magnitude() + value.magnitude())
     loss = loss + gamma(high[0].numel() + SPARE, dtype) * high
+    loss = inflate(loss, 4)
     return (
         lines.lower_slope,
-        lines.lower_intercept,
+        down(lines.lower_intercept - loss),
         lines.upper_slope,
-        lines.upper_intercept,
-        inflate(loss, 4),
+        up(lines.upper_intercept + loss),
     )
 
 
@@ -132,20 +138,19 @@ def _through_affine(
 ) -> Pull[Row]:
     constant, loss = table
     values = functional.values
-    slack = inflate(contract(values.abs(), loss), values[0].numel())
+    slack = contract_sizes(values, loss)
     states = tuple(Row(part) for part in op.adjoint(functional))
     return Pull(tuple(zip(node.inputs, states, strict=True)), contract(values, constant), slack)
 
 
 def _through_lines(node: Node, functional: Functional, table: tuple[Tensor, ...]) -> Pull[Row]:
     """A nonnegative coefficient takes the lower line, a negative one the upper."""
-    lower_slope, lower_intercept, upper_slope, upper_intercept, loss = table
+    lower_slope, lower_intercept, upper_slope, upper_intercept = table
     values = functional.values
     plus, minus = values.clamp(min=0), values.clamp(max=0)
     constant = contract(plus, lower_intercept) + contract(minus, upper_intercept)
-    slack = inflate(contract(values.abs(), loss), values[0].numel())
-    below = Row(functional.with_values(plus * lower_slope + minus * upper_slope))
-    return Pull(((node.inputs[0], below),), constant, slack)
+    below = Row(functional.with_values(torch.addcmul(plus * lower_slope, minus, upper_slope)))
+    return Pull(((node.inputs[0], below),), constant, torch.zeros_like(constant))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

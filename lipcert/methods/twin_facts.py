@@ -8,7 +8,7 @@ from torch import Tensor
 from lipcert.errors import UnsupportedOp
 from lipcert.graph.pair import PairNode
 from lipcert.methods.coupling import coupling
-from lipcert.methods.crown import SPARE
+from lipcert.methods.crown import SPARE, per_channel
 from lipcert.methods.interval import image_of_linear, reach_of_linear
 from lipcert.methods.twin_rule import AffineStep, ElementwiseStep, Step
 from lipcert.numeric.placement import Placement
@@ -50,22 +50,24 @@ def _elementwise_step(
     f: Elementwise | None, g: Elementwise | None, twin: Twin,
     original: Interval, compressed: Interval, placement: Placement,
 ) -> tuple[Step, Twin]:
-    """Planes and lines; a product of a coefficient and a slope is rounded a few times."""
+    """Planes and lines, moved apart by what products and sums of coefficients round away."""
     planes = coupling(f and f.placed(placement), g and g.placed(placement), twin)
     value = Twin(original, compressed, planes.image).consistent()
     below, above, lines = planes.below, planes.above, planes.original
-    facts = [
-        below.along_drift, below.along_original, below.intercept,
-        above.along_drift, above.along_original, above.intercept,
-        lines.lower_slope, lines.lower_intercept, lines.upper_slope, lines.upper_intercept,
-    ]
     drift, z = twin.drift.magnitude(), twin.original.magnitude()
-    dtype = placement.dtype
-    few, many = gamma(8, dtype), gamma(z[0].numel() + SPARE, dtype)
-    drift_loss = few * (_largest(facts[0], facts[3]) * drift + _largest(facts[1], facts[4]) * z)
-    drift_loss = drift_loss + many * _largest(facts[2], facts[5])
-    original_loss = few * _largest(facts[6], facts[8]) * z + many * _largest(facts[7], facts[9])
-    table = Table.pack([*facts, *_losses(drift_loss, original_loss, value)])
+    few, many = gamma(8, placement.dtype), gamma(z[0].numel() + SPARE, placement.dtype)
+    drift_loss = few * _largest(below.along_drift, above.along_drift) * drift
+    drift_loss = drift_loss + few * _largest(below.along_original, above.along_original) * z
+    drift_loss = drift_loss + many * _largest(below.intercept, above.intercept)
+    original_loss = few * _largest(lines.lower_slope, lines.upper_slope) * z
+    original_loss = original_loss + many * _largest(lines.lower_intercept, lines.upper_intercept)
+    drift_loss, original_loss = _losses(drift_loss, original_loss, value)
+    table = Table.pack([
+        below.along_drift, below.along_original, down(below.intercept - drift_loss),
+        above.along_drift, above.along_original, up(above.intercept + drift_loss),
+        lines.lower_slope, down(lines.lower_intercept - original_loss),
+        lines.upper_slope, up(lines.upper_intercept + original_loss),
+    ])
     return ElementwiseStep(table), value
 
 
@@ -164,23 +166,27 @@ def _affine_table(ops: _Affines, inputs: list[Twin], value: Twin) -> Table:
     original = [t.original.magnitude() for t in inputs]
     like = value.drift.lower
     shift, base = _constants(ops, like)
-    size = like[0].numel() + len(inputs) + SPARE
-    rates = {
-        name: (0.0 if op is None else gamma(op.terms + size, like.dtype) + 2 * op.weight_error)
-        for name, op in (("f", ops.original), ("g", ops.compressed), ("d", ops.difference))
-    }
-    few = gamma(size, like.dtype)
-    along_drift = rates["g"] * _reach(ops.compressed, drift) + 4 * few * shift.abs()
+    f, g, d = (_rate(op, like.dtype) for op in (ops.original, ops.compressed, ops.difference))
+    sums = gamma(like[0].numel() + SPARE, like.dtype)
+    along_drift = g * _reach(ops.compressed, drift) + sums * shift.abs()
     if ops.one_form and ops.difference is not None:
-        along_drift = along_drift + rates["d"] * _size(ops.difference, original)
+        along_drift = along_drift + d * _size(ops.difference, original)
     elif not ops.one_form:
-        for name, op in (("f", ops.original), ("g", ops.compressed)):
-            along_drift = along_drift + (rates[name] + few) * _size(op, original)
-    along_original = (rates["f"] + few) * _size(ops.original, original)
+        along_drift = along_drift + f * _size(ops.original, original)
+        along_drift = along_drift + g * _size(ops.compressed, original)
+    along_original = f * _size(ops.original, original) + sums * base.abs()
     error = _form_error(ops, inputs)
     if error is not None:
         along_drift = along_drift + error
-    return Table.pack([shift, base, *_losses(along_drift, along_original, value)])
+    losses = _losses(along_drift, along_original, value)
+    return Table.pack([shift, base, *(per_channel(loss) for loss in losses)])
+
+
+def _rate(op: Affine | None, dtype: torch.dtype) -> float:
+    """Relative error of a product with the operation's weights, and of adding one more."""
+    if op is None:
+        return gamma(SPARE, dtype)
+    return gamma(op.terms + SPARE, dtype) + 2 * op.weight_error
 
 
 def _reach(op: Affine | None, sizes: list[Tensor]) -> Tensor:

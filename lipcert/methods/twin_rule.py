@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from lipcert.graph.pair import PairNode
 from lipcert.methods.crown import signed
-from lipcert.numeric.rounding import inflate
 from lipcert.ops.functional import Functional
 from lipcert.ops.kinds import Affine
 from lipcert.walk.backward import Pull
 from lipcert.walk.support import Support
-from lipcert.walk.table import Rows, Table, contract
+from lipcert.walk.table import Rows, Table, contract, contract_sizes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,7 +126,7 @@ def _spent(
             taken = table.take(functional, rows)
             values = functional.values
             constant = constant + contract(values, taken[fact])
-            slack = slack + inflate(contract(values.abs(), taken[loss]), values[0].numel())
+            slack = slack + contract_sizes(values, taken[loss])
     return constant, slack
 
 
@@ -154,24 +154,32 @@ def _through_planes(
     node: PairNode, step: ElementwiseStep, state: Double, rows: Rows
 ) -> Pull[Double]:
     """A nonnegative coefficient takes what lies below, a negative one what lies above."""
-    constant = slack = step.table.facts.new_zeros(len(rows.sample))
+    drift, original = state.drift, state.original
+    taken = _both_taken(step.table, drift, original, rows)
+    constant = step.table.facts.new_zeros(len(rows.sample))
     below = Double(None, None)
-    if state.drift is not None:
-        taken = step.table.take(state.drift, rows)
-        values = state.drift.values
-        plus, minus = values.clamp(min=0), values.clamp(max=0)
+    if drift is not None:
+        facts = taken[0]
+        plus, minus = drift.values.clamp(min=0), drift.values.clamp(max=0)
         below = Double(
-            state.drift.with_values(plus * taken[0] + minus * taken[3]),
-            state.drift.with_values(plus * taken[1] + minus * taken[4]),
+            drift.with_values(torch.addcmul(plus * facts[0], minus, facts[3])),
+            drift.with_values(torch.addcmul(plus * facts[1], minus, facts[4])),
         )
-        constant = contract(plus, taken[2]) + contract(minus, taken[5])
-        slack = inflate(contract(values.abs(), taken[10]), values[0].numel())
-    if state.original is not None:
-        taken = step.table.take(state.original, rows)
-        values = state.original.values
-        plus, minus = values.clamp(min=0), values.clamp(max=0)
-        lines = state.original.with_values(plus * taken[6] + minus * taken[8])
+        constant = contract(plus, facts[2]) + contract(minus, facts[5])
+    if original is not None:
+        facts = taken[1]
+        plus, minus = original.values.clamp(min=0), original.values.clamp(max=0)
+        lines = original.with_values(torch.addcmul(plus * facts[6], minus, facts[8]))
         below = Double(below.drift, _sum(below.original, lines))
-        constant = constant + contract(plus, taken[7]) + contract(minus, taken[9])
-        slack = slack + inflate(contract(values.abs(), taken[11]), values[0].numel())
-    return Pull(((node.inputs[0], below),), constant, slack)
+        constant = constant + contract(plus, facts[7]) + contract(minus, facts[9])
+    return Pull(((node.inputs[0], below),), constant, torch.zeros_like(constant))
+
+
+def _both_taken(
+    table: Table, drift: Functional | None, original: Functional | None, rows: Rows
+) -> list[tuple[Tensor, ...]]:
+    """Facts for both functionals, read once where they cover the same patches."""
+    first = table.take(drift, rows) if drift is not None else ()
+    if drift is not None and original is not None and drift.covers_as(original):
+        return [first, first]
+    return [first, table.take(original, rows) if original is not None else ()]

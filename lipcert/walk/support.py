@@ -10,7 +10,7 @@ from lipcert.numeric.rounding import cast_down, cast_up, down, gamma, inflate, u
 from lipcert.ops.functional import Functional
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Region
-from lipcert.walk.table import Rows, Table, contract
+from lipcert.walk.table import Rows, Table, contract, contract_sizes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,13 +50,13 @@ class Support:
         centre, radius, size = self.box.take(functional, rows)
         terms = values[0].numel()
         rounding = gamma(terms + 4, values.dtype)
-        spread = inflate(contract(values.abs(), radius), terms)
-        error = inflate(contract(values.abs(), size), terms) * rounding
+        spread = contract_sizes(values, radius)
+        error = contract_sizes(values, size) * rounding
         least = down(down(contract(values, centre) - spread) - up(error))
         if self.ball is None:
             return least
         middle, reach = self.ball.take(functional, rows)
         length = inflate(torch.linalg.vector_norm(values.flatten(1), dim=1), terms)
-        error = inflate(contract(values.abs(), reach), terms) * rounding
+        error = contract_sizes(values, reach) * rounding
         fall = up(up(length * self.radius) + up(error))
         return torch.maximum(least, down(contract(values, middle) - fall))
