@@ -1,0 +1,95 @@
+"""Goals as functions on a region: members, values and directions of ascent."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from lipcert.attacks.goals import Goals
+from lipcert.attacks.networks import Networks
+from lipcert.attacks.record import Record
+from lipcert.sets.region import Region
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Field:
+    """Every goal at every member of a region.
+
+    Args:
+        networks: both networks.
+        region: on the networks' device.
+        goals: what is looked for.
+        centres: a member per row, (rows, *shape).
+        reference: a label per row, (rows,).
+        record: what every visited point is counted in.
+    """
+
+    networks: Networks
+    region: Region
+    goals: Goals
+    centres: Tensor
+    reference: Tensor
+    record: Record
+
+    @classmethod
+    def over(cls, networks: Networks, region: Region, goals: Goals) -> "Field":
+        """Nothing visited yet; the reference is f's label at the centres."""
+        hull = region.hull
+        rows = torch.arange(len(hull.lower), device=hull.lower.device)
+        centres = region.project(hull.centre, rows)
+        empty = Record.empty(centres, goals.count)
+        field = cls(networks, region, goals, centres, rows, empty)
+        with torch.no_grad():
+            labels = [
+                networks.respond(centres[part]).original_scores.argmax(1)
+                for part in field.parts(len(rows))
+            ]
+        return replace(field, reference=torch.cat(labels))
+
+    def visit(self, points: Tensor, rows: Tensor) -> Tensor:
+        """Goals (points, goals) at members of the region; counted."""
+        values: list[Tensor] = []
+        with torch.no_grad():
+            for part in self.parts(len(rows)):
+                response = self.networks.respond(points[part])
+                values.append(self.goals.values(response, self.reference[rows[part]]))
+                self.record.add(rows[part], points[part], values[-1])
+        return torch.cat(values)
+
+    def slope(self, points: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """One goal per point and its gradient; counted for all goals. One batch, not split."""
+        with torch.enable_grad():
+            moving = points.detach().clone().requires_grad_()
+            values = self.goals.values(self.networks.respond(moving), self.reference[rows])
+            chosen = values.gather(1, columns[:, None])[:, 0]
+            (gradient,) = torch.autograd.grad(chosen.sum(), moving)
+        self.record.add(rows, points, values)
+        return chosen.detach().to(points.dtype), gradient
+
+    def member(self, points: Tensor, rows: Tensor) -> Tensor:
+        """Members of the region near `points`; in float32 wherever one is that near."""
+        members = self.region.project(points, rows)
+        if self.region.ball() is not None:
+            return members
+        hull = self.region.hull
+        short = members.float()
+        short = torch.where(short > hull.upper[rows], _next(short, -torch.inf), short)
+        short = torch.where(short < hull.lower[rows], _next(short, torch.inf), short).double()
+        return torch.where(self.region.project(short, rows) == short, short, members)
+
+    def parts(self, count: int) -> Iterator[slice]:
+        """Slices of at most as many points as memory allows."""
+        most = self.networks.most_points()
+        return (slice(first, first + most) for first in range(0, count, most))
+
+
+def on_device(region: Region, device: torch.device) -> Region:
+    """The same region with its tensors on a device."""
+    found = ((f.name, getattr(region, f.name)) for f in fields(region))  # type: ignore[arg-type]
+    moved = {name: value.to(device) for name, value in found if isinstance(value, Tensor)}
+    return replace(region, **moved)  # type: ignore[type-var]
+
+
+def _next(values: Tensor, towards: float) -> Tensor:
+    return torch.nextafter(values, values.new_tensor(towards))
