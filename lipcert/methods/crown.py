@@ -18,14 +18,14 @@ from lipcert.methods.base import Bounds, Method
 from lipcert.methods.interval import image, reach_of_linear
 from lipcert.numeric.placement import Placement
 from lipcert.numeric.rounding import down, gamma, inflate, unit_roundoff, up
-from lipcert.ops.functional import Functional
+from lipcert.ops.functional import Functional, Shape
 from lipcert.ops.kinds import Affine, Coupled, Elementwise, Op
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Region
 from lipcert.walk.backward import Pull, Query, Rule, S, least
 from lipcert.walk.guard import direct_arithmetic
 from lipcert.walk.support import Support
-from lipcert.walk.table import Rows, Table, contract, contract_sizes
+from lipcert.walk.table import Rows, Table, contract
 
 SPARE = 16  # additions of partial results beyond the sums that are counted
 
@@ -102,55 +102,68 @@ class CrownRule:
     tables: Mapping[str, Table]
     support: Support
 
-    def start(self, name: str, index: Tensor, sign: Tensor, rows: Rows) -> Pull[Row]:
+    def start(self, name: str, query: Query, rows: Rows) -> Pull[Row]:
         """Affine nodes give their weights' rows; others start from unit functionals."""
-        node = self.nodes[name]
-        like = self.support.hull.lower
-        if not isinstance(node.op, Affine):
-            unit = Functional.unit(index, node.shape, like)
-            return self.step(name, Row(signed(unit, sign)), rows)
-        below = node.op.coordinates(index, node.shape, like)
-        states = tuple(Row(signed(part, sign)) for part in below)
-        constant, loss = self.tables[name].at(rows.sample, index, node.shape)
-        return Pull(tuple(zip(node.inputs, states, strict=True)), constant * sign, loss)
+        node, like = self.nodes[name], self.support.hull.lower
+        if query.minus is not None or not isinstance(node.op, Affine):
+            return self.step(name, Row(asked(query, node.shape, like)), rows)
+        below = node.op.coordinates(query.index, node.shape, like)
+        states = tuple(Row(signed(part, query.sign)) for part in below)
+        constant, loss = self.tables[name].at(rows.sample, query.index, node.shape)
+        return Pull(tuple(zip(node.inputs, states, strict=True)), constant * query.sign, loss)
 
     def step(self, name: str, state: Row, rows: Rows) -> Pull[Row]:
         """Through one node."""
-        node = self.nodes[name]
-        functional = state.functional
-        table = self.tables[name].take(functional, rows)
+        node, table = self.nodes[name], self.tables[name]
         if isinstance(node.op, Affine):
-            return _through_affine(node, node.op, functional, table)
-        return _through_lines(node, functional, table)
+            constant, slack = table.spent(state.functional, rows, 0, 1)
+            states = tuple(Row(part) for part in node.op.adjoint(state.functional))
+            return Pull(tuple(zip(node.inputs, states, strict=True)), constant, slack)
+        below, constant = through_lines(state.functional, table, rows, (0, 1, 2, 3))
+        return Pull(((node.inputs[0], Row(below)),), constant, torch.zeros_like(constant))
 
     def finish(self, state: Row, rows: Rows) -> Tensor:
         """Least value over the region."""
         return self.support.least(state.functional, rows)
 
 
+def asked(query: Query, shape: Shape, like: Tensor) -> Functional:
+    """The query's coordinates, or differences of two, as functionals on the node itself."""
+    functional = Functional.unit(query.index, shape, like)
+    if query.minus is not None:
+        other = Functional.unit(query.minus, shape, like).dense()
+        functional = functional.dense().plus(other.with_values(-other.values))
+    return signed(functional, query.sign)
+
+
 def signed(functional: Functional, sign: Tensor) -> Functional:
+    """Each functional times its row's sign."""
     values = functional.values
     return functional.with_values(values * sign.view(-1, *[1] * (values.ndim - 1)).to(values))
 
 
-def _through_affine(
-    node: Node, op: Affine, functional: Functional, table: tuple[Tensor, ...]
-) -> Pull[Row]:
-    constant, loss = table
-    values = functional.values
-    slack = contract_sizes(values, loss)
-    states = tuple(Row(part) for part in op.adjoint(functional))
-    return Pull(tuple(zip(node.inputs, states, strict=True)), contract(values, constant), slack)
+def through_lines(
+    functional: Functional, table: Table, rows: Rows, facts: tuple[int, int, int, int]
+) -> tuple[Functional, Tensor]:
+    """A nonnegative coefficient takes the lower line, a negative one the upper.
 
+    Args:
+        functional: on the value of an activation.
+        table: facts of the activation.
+        rows: who reads what.
+        facts: places in the table of lower slope and intercept, upper slope and intercept.
 
-def _through_lines(node: Node, functional: Functional, table: tuple[Tensor, ...]) -> Pull[Row]:
-    """A nonnegative coefficient takes the lower line, a negative one the upper."""
-    lower_slope, lower_intercept, upper_slope, upper_intercept = table
+    Returns:
+        The functional on the activation's input, and the intercepts' sum per row.
+    """
     values = functional.values
-    plus, minus = values.clamp(min=0), values.clamp(max=0)
-    constant = contract(plus, lower_intercept) + contract(minus, upper_intercept)
-    below = Row(functional.with_values(torch.addcmul(plus * lower_slope, minus, upper_slope)))
-    return Pull(((node.inputs[0], below),), constant, torch.zeros_like(constant))
+    below, constant = torch.zeros_like(values), values.new_zeros(len(values))
+    low_slope, low, high_slope, high = facts
+    for where, fact in table.blocks(functional, rows):
+        plus, minus = values[where].clamp(min=0), values[where].clamp(max=0)
+        constant[where[0]] = contract(plus, fact[low]) + contract(minus, fact[high])
+        torch.addcmul(plus.mul_(fact[low_slope]), minus, fact[high_slope], out=below[where])
+    return functional.with_values(below), constant
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,11 +198,13 @@ def tightened(
     """The box intersected with proved backward bounds where `mask` (batch, *shape) is true."""
     if not bool(mask.any()):
         return box
-    bounds = least(names, target, Query.both_sides(mask), rule, placement)
-    lower, upper = box.lower.clone(), box.upper.clone()
-    lower[mask] = torch.maximum(lower[mask], bounds[0::2])
-    upper[mask] = torch.minimum(upper[mask], -bounds[1::2])
-    return Interval(lower, upper)
+    query = Query.both_sides(mask)
+    bounds = least(names, target, query, rule, placement)
+    where = (query.sample[0::2], query.index[0::2])
+    lower, upper = (end.flatten(1).clone() for end in (box.lower, box.upper))
+    lower[where] = torch.maximum(lower[where], bounds[0::2])
+    upper[where] = torch.minimum(upper[where], -bounds[1::2])
+    return Interval(lower.view_as(box.lower), upper.view_as(box.upper))
 
 
 def enclose(graph: LayerGraph, region: Region, placement: Placement) -> Enclosed:

@@ -68,7 +68,8 @@ def _elementwise_step(
         lines.lower_slope, down(lines.lower_intercept - original_loss),
         lines.upper_slope, up(lines.upper_intercept + original_loss),
     ])
-    return ElementwiseStep(table), value
+    tilted = bool(below.along_original.any() or above.along_original.any())
+    return ElementwiseStep(table, tilted), value
 
 
 def _largest(first: Tensor, second: Tensor) -> Tensor:

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from lipcert.graph.pair import PairNode
-from lipcert.methods.crown import signed
+from lipcert.methods.crown import asked, signed, through_lines
 from lipcert.ops.functional import Functional
 from lipcert.ops.kinds import Affine
-from lipcert.walk.backward import Pull
+from lipcert.walk.backward import Pull, Query
 from lipcert.walk.support import Support
-from lipcert.walk.table import Rows, Table, contract, contract_sizes
+from lipcert.walk.table import Rows, Table
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,9 +53,16 @@ class AffineStep:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ElementwiseStep:
-    """An aligned activation; the table holds planes, lines and losses."""
+    """An aligned activation.
+
+    Args:
+        table: plane below the drift (slopes along delta and z, intercept), plane above it, lower
+            and upper line of f's activation; intercepts already pay for rounding.
+        tilted: whether any plane has a slope along z.
+    """
 
     table: Table
+    tilted: bool
 
 
 Step = AffineStep | ElementwiseStep
@@ -69,23 +76,23 @@ class TwinRule:
     steps: Mapping[str, Step]
     support: Support
 
-    def start(self, name: str, index: Tensor, sign: Tensor, rows: Rows) -> Pull[Double]:
-        """Single coordinates of the drift."""
+    def start(self, name: str, query: Query, rows: Rows) -> Pull[Double]:
+        """Single coordinates of the drift, or differences of two."""
         node, step = self.nodes[name], self.steps[name]
         shape, like = node.original.shape, self.support.hull.lower
-        if not isinstance(step, AffineStep) or step.compressed is None or not step.one_form:
-            unit = signed(Functional.unit(index, shape, like), sign)
-            return self.step(name, Double(unit, None), rows)
-        drifts = step.compressed.coordinates(index, shape, like)
+        simple = isinstance(step, AffineStep) and step.one_form and query.minus is None
+        if not simple or step.compressed is None:
+            return self.step(name, Double(asked(query, shape, like), None), rows)
+        drifts = step.compressed.coordinates(query.index, shape, like)
         originals: list[Functional | None] = [None] * len(drifts)
         if step.difference is not None:
-            originals = list(step.difference.coordinates(index, shape, like))
+            originals = list(step.difference.coordinates(query.index, shape, like))
         states = [
-            Double(signed(d, sign), a and signed(a, sign))
+            Double(signed(d, query.sign), a and signed(a, query.sign))
             for d, a in zip(drifts, originals, strict=True)
         ]
-        shift, _, loss, _ = step.table.at(rows.sample, index, shape)
-        return Pull(tuple(zip(node.inputs, states, strict=True)), shift * sign, loss)
+        shift, _, loss, _ = step.table.at(rows.sample, query.index, shape)
+        return Pull(tuple(zip(node.inputs, states, strict=True)), shift * query.sign, loss)
 
     def step(self, name: str, state: Double, rows: Rows) -> Pull[Double]:
         """Through one pair node."""
@@ -114,22 +121,6 @@ def _sum(first: Functional | None, second: Functional | None) -> Functional | No
     return first.plus(second)
 
 
-def _spent(
-    table: Table, state: Double, rows: Rows, facts: tuple[int, int], losses: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """Constants and losses that the coefficients on drift and on f pay at a node."""
-    zero = table.facts.new_zeros(len(rows.sample))
-    constant, slack = zero, zero
-    parts = ((state.drift, facts[0], losses[0]), (state.original, facts[1], losses[1]))
-    for functional, fact, loss in parts:
-        if functional is not None:
-            taken = table.take(functional, rows)
-            values = functional.values
-            constant = constant + contract(values, taken[fact])
-            slack = slack + contract_sizes(values, taken[loss])
-    return constant, slack
-
-
 def _through_affine(node: PairNode, step: AffineStep, state: Double, rows: Rows) -> Pull[Double]:
     """Drift V D + (V - W) a + (c - b); f's value W a + b."""
     count = len(node.inputs)
@@ -146,8 +137,10 @@ def _through_affine(node: PairNode, step: AffineStep, state: Double, rows: Rows)
     states = [
         Double(d, _sum(a, m)) for d, a, m in zip(drifts, originals, mixed, strict=True)
     ]
-    constant, slack = _spent(step.table, state, rows, (0, 1), (2, 3))
-    return Pull(tuple(zip(node.inputs, states, strict=True)), constant, slack)
+    zero = step.table.facts.new_zeros(len(rows.sample))
+    shift, loss = step.table.spent(drift, rows, 0, 2) if drift is not None else (zero, zero)
+    base, more = step.table.spent(original, rows, 1, 3) if original is not None else (zero, zero)
+    return Pull(tuple(zip(node.inputs, states, strict=True)), shift + base, loss + more)
 
 
 def _through_planes(
@@ -155,31 +148,26 @@ def _through_planes(
 ) -> Pull[Double]:
     """A nonnegative coefficient takes what lies below, a negative one what lies above."""
     drift, original = state.drift, state.original
-    taken = _both_taken(step.table, drift, original, rows)
     constant = step.table.facts.new_zeros(len(rows.sample))
     below = Double(None, None)
     if drift is not None:
-        facts = taken[0]
-        plus, minus = drift.values.clamp(min=0), drift.values.clamp(max=0)
-        below = Double(
-            drift.with_values(torch.addcmul(plus * facts[0], minus, facts[3])),
-            drift.with_values(torch.addcmul(plus * facts[1], minus, facts[4])),
-        )
-        constant = contract(plus, facts[2]) + contract(minus, facts[5])
+        along, constant = through_lines(drift, step.table, rows, (0, 2, 3, 5))
+        across = _through_slopes(drift, step.table, rows, (1, 4)) if step.tilted else None
+        below = Double(along, across)
     if original is not None:
-        facts = taken[1]
-        plus, minus = original.values.clamp(min=0), original.values.clamp(max=0)
-        lines = original.with_values(torch.addcmul(plus * facts[6], minus, facts[8]))
+        lines, intercepts = through_lines(original, step.table, rows, (6, 7, 8, 9))
         below = Double(below.drift, _sum(below.original, lines))
-        constant = constant + contract(plus, facts[7]) + contract(minus, facts[9])
+        constant = constant + intercepts
     return Pull(((node.inputs[0], below),), constant, torch.zeros_like(constant))
 
 
-def _both_taken(
-    table: Table, drift: Functional | None, original: Functional | None, rows: Rows
-) -> list[tuple[Tensor, ...]]:
-    """Facts for both functionals, read once where they cover the same patches."""
-    first = table.take(drift, rows) if drift is not None else ()
-    if drift is not None and original is not None and drift.covers_as(original):
-        return [first, first]
-    return [first, table.take(original, rows) if original is not None else ()]
+def _through_slopes(
+    functional: Functional, table: Table, rows: Rows, facts: tuple[int, int]
+) -> Functional:
+    """Coefficients on f's input that planes over the drift bring along."""
+    values = functional.values
+    below = torch.zeros_like(values)
+    for where, fact in table.blocks(functional, rows):
+        plus, minus = values[where].clamp(min=0), values[where].clamp(max=0)
+        torch.addcmul(plus.mul_(fact[facts[0]]), minus, fact[facts[1]], out=below[where])
+    return functional.with_values(below)

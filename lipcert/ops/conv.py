@@ -75,7 +75,7 @@ class Conv(Affine):
             back = self._unmix(values, 0, 0)
         else:
             for y, x, view in self._views(back, high, wide):
-                view += self._unmix(values, y, x)
+                self._unmix_into(view, values, y, x)
         if functional.origin is None:
             return (Functional(self._cropped(back), self.input_shape),)
         steps, pads = (functional.origin.new_tensor(v) for v in (self.stride, self.pads[:2]))
@@ -179,6 +179,14 @@ class Conv(Affine):
         return torch.einsum(
             "...go,goi->...gi", values.unflatten(-1, (self.groups, -1)), blocks
         ).flatten(-2)
+
+    def _unmix_into(self, view: Tensor, values: Tensor, y: int, x: int) -> None:
+        """Add one tap's transposed mixing to a view; depthwise kernels in one pass."""
+        tap = self.weight[:, :, y, x]
+        if tap.shape[1] == 1 and tap.shape[0] == self.groups:
+            view.addcmul_(values, tap[:, 0])
+        else:
+            view += self._unmix(values, y, x)
 
     def _cropped(self, back: Tensor) -> Tensor:
         """From padded to true coordinates; rows that no kernel position reached are zero."""

@@ -52,14 +52,6 @@ class Functional:
         """The same patches with other coefficients."""
         return replace(self, values=values)
 
-    def covers_as(self, other: "Functional") -> bool:
-        """Whether both have coefficients at the same coordinates, row by row."""
-        if self.values.shape != other.values.shape or self.shape != other.shape:
-            return False
-        if self.origin is None or other.origin is None:
-            return self.origin is other.origin
-        return self.origin is other.origin or bool((self.origin == other.origin).all())
-
     def dense(self) -> "Functional":
         """The same functionals on the whole map."""
         if self.origin is None:

@@ -48,8 +48,8 @@ class Pull(Generic[S]):
 class Rule(Protocol[S]):
     """One way of pulling rows through every node of a graph."""
 
-    def start(self, name: str, index: Tensor, sign: Tensor, rows: Rows) -> Pull[S]:
-        """Signed single coordinates of a node's value, pulled through that node."""
+    def start(self, name: str, query: "Query", rows: Rows) -> Pull[S]:
+        """What is asked of a node's value, pulled through that node."""
         ...
 
     def step(self, name: str, state: S, rows: Rows) -> Pull[S]:
@@ -69,24 +69,43 @@ class Query:
         sample: (rows,) batch row of each, ascending.
         index: (rows,) flat coordinate of the node's value.
         sign: (rows,) 1 or -1.
+        place: (rows,) place on the node's feature map, ascending within a sample; else zero.
+        minus: (rows,) coordinate whose value is subtracted, or None.
     """
 
     sample: Tensor
     index: Tensor
     sign: Tensor
+    place: Tensor
+    minus: Tensor | None = None
 
     @classmethod
     def both_sides(cls, mask: Tensor) -> "Query":
-        """Lower and upper bounds wherever `mask` (batch, *shape) is true."""
-        sample, index = mask.flatten(1).nonzero().unbind(1)
+        """Lower then upper bound, in turn, wherever `mask` (batch, *shape) is true."""
+        if mask.ndim == 4:
+            sample, place, channel = mask.permute(0, 2, 3, 1).flatten(1, 2).nonzero().unbind(1)
+            index = channel * (mask.shape[2] * mask.shape[3]) + place
+        else:
+            sample, index = mask.flatten(1).nonzero().unbind(1)
+            place = torch.zeros_like(sample)
         sign = torch.ones_like(sample)
         pair = torch.stack([sign, -sign], 1).flatten()
-        return cls(sample.repeat_interleave(2), index.repeat_interleave(2), pair)
+        return cls(*(x.repeat_interleave(2) for x in (sample, index)), pair,
+                   place.repeat_interleave(2))
+
+    @classmethod
+    def contrasts(cls, label: Tensor, count: int) -> "Query":
+        """value[label] - value[j] for every row and every j of `count`, the label included."""
+        sample = torch.arange(len(label), device=label.device).repeat_interleave(count)
+        other = torch.arange(count, device=label.device).repeat(len(label))
+        ones = torch.ones_like(sample)
+        return cls(sample, label.repeat_interleave(count), ones, torch.zeros_like(ones), other)
 
     def chunk(self, first: int, last: int) -> "Query":
         """Some of the rows."""
         rows = slice(first, last)
-        return Query(self.sample[rows], self.index[rows], self.sign[rows])
+        minus = None if self.minus is None else self.minus[rows]
+        return Query(self.sample[rows], self.index[rows], self.sign[rows], self.place[rows], minus)
 
 
 def least(
@@ -132,8 +151,8 @@ def _walk(
     names: Sequence[str], target: str, query: Query, rule: Rule[S], widest: int
 ) -> tuple[Tensor, int]:
     """One chunk from the target to the input; also the most bytes per row of any state."""
-    rows = Rows.of(query.sample)
-    pull = rule.start(target, query.index, query.sign, rows)
+    rows = Rows.of(query.sample, query.place)
+    pull = rule.start(target, query, rows)
     pending: dict[str, S] = {}
     constant, slack, steps = pull.constant, pull.slack, 1
     _merge(pending, pull)

@@ -10,7 +10,7 @@ from lipcert.numeric.rounding import cast_down, cast_up, down, gamma, inflate, u
 from lipcert.ops.functional import Functional
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Region
-from lipcert.walk.table import Rows, Table, contract, contract_sizes
+from lipcert.walk.table import Rows, Table
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,17 +46,14 @@ class Support:
 
         Box: c v - r |v|. Ball: c v - radius ||v||_2 (Cauchy-Schwarz). Both less their rounding.
         """
-        values = functional.values
-        centre, radius, size = self.box.take(functional, rows)
-        terms = values[0].numel()
-        rounding = gamma(terms + 4, values.dtype)
-        spread = contract_sizes(values, radius)
-        error = contract_sizes(values, size) * rounding
-        least = down(down(contract(values, centre) - spread) - up(error))
+        terms = functional.values[0].numel()
+        rounding = gamma(terms + 4, functional.values.dtype)
+        middle, spread = self.box.spent(functional, rows, 0, 1)
+        _, reach = self.box.spent(functional, rows, 0, 2)
+        least = down(down(middle - spread) - up(reach * rounding))
         if self.ball is None:
             return least
-        middle, reach = self.ball.take(functional, rows)
-        length = inflate(torch.linalg.vector_norm(values.flatten(1), dim=1), terms)
-        error = contract_sizes(values, reach) * rounding
-        fall = up(up(length * self.radius) + up(error))
-        return torch.maximum(least, down(contract(values, middle) - fall))
+        middle, reach = self.ball.spent(functional, rows, 0, 1)
+        length = torch.linalg.vector_norm(functional.values.flatten(1), dim=1)
+        fall = up(up(inflate(length, terms) * self.radius) + up(reach * rounding))
+        return torch.maximum(least, down(middle - fall))

@@ -1,6 +1,6 @@
 """Facts per neuron, read at the neurons that rows of functionals touch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,26 +9,48 @@ from torch import Tensor
 from lipcert.numeric.rounding import inflate
 from lipcert.ops.functional import Functional, Shape
 
+Where = tuple[slice, ...]
+WORTH_A_LOOP = 1 << 14  # coefficients of a run of rows from which a view beats a gathered copy
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive rows that read the same facts."""
+
+    rows: slice
+    sample: int
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Which row of the batch each functional belongs to.
+    """Which row of the batch each functional belongs to, in runs.
 
     Args:
         sample: (rows,) indices into the batch, ascending.
-        only: the single index that occurs, if there is just one.
+        by_sample: runs of one sample.
+        by_place: runs of one sample and one place of a feature map.
     """
 
     sample: Tensor
-    only: int | None
+    by_sample: tuple[Run, ...]
+    by_place: tuple[Run, ...]
 
     @classmethod
-    def of(cls, sample: Tensor) -> "Rows":
-        """Finds out whether one sample owns all rows."""
-        if len(sample) == 0:
-            return cls(sample, None)
-        first, last = int(sample[0]), int(sample[-1])
-        return cls(sample, first if first == last else None)
+    def of(cls, sample: Tensor, place: Tensor) -> "Rows":
+        """Runs of equal samples, and of equal samples and places."""
+        key = sample * (int(place.max()) + 1 if len(place) else 1) + place
+        return cls(sample, _runs(sample, sample), _runs(key, sample))
+
+
+def _runs(key: Tensor, sample: Tensor) -> tuple[Run, ...]:
+    _, counts = torch.unique_consecutive(key, return_counts=True)
+    ends = counts.cumsum(0).tolist()
+    starts = [0, *ends[:-1]]
+    owners = sample[torch.tensor(starts, device=sample.device)].tolist() if ends else []
+    return tuple(
+        Run(slice(start, end), owner)
+        for start, end, owner in zip(starts, ends, owners, strict=False)
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,75 +58,84 @@ class Table:
     """Several facts per neuron, or per channel of a map where they do not vary over it.
 
     Args:
-        facts: (batch, facts, *shape); on maps (batch * height * width + 1, facts, channels) with
-            one zero cell behind, or (batch, facts, channels) if `flat`.
-        batch: number of samples.
-        flat: whether a map's facts are per channel.
+        facts: (batch, facts, *shape), on maps with channels last: (batch, facts, h, w, channels).
+            A map whose facts do not vary over it has h = w = 1.
     """
 
     facts: Tensor
-    batch: int
-    flat: bool = False
 
     @classmethod
     def pack(cls, facts: Sequence[Tensor]) -> "Table":
         """From tensors (batch, *shape) of one shape."""
         stacked = torch.stack([fact.contiguous() for fact in facts], 1)
         if stacked.ndim != 5:
-            return cls(stacked, len(stacked))
+            return cls(stacked)
         if bool((stacked == stacked[..., :1, :1]).all()):
-            return cls(stacked[..., 0, 0].contiguous(), len(stacked), flat=True)
-        cells = stacked.permute(0, 3, 4, 1, 2).flatten(0, 2)
-        return cls(torch.cat([cells, cells.new_zeros(1, *cells.shape[1:])]), len(stacked))
-
-    def take(self, functional: Functional, rows: Rows) -> tuple[Tensor, ...]:
-        """Each fact where each row's coefficients lie, broadcastable to `functional.values`."""
-        only = rows.only
-        pick = rows.sample if only is None else slice(only, only + 1)
-        if len(functional.shape) != 3:
-            return self.facts[pick].unbind(1)
-        if self.flat:
-            return self.facts[pick][:, :, None, None, :].unbind(1)
-        if functional.origin is not None:
-            return self._patches(functional, functional.origin, rows).unbind(3)
-        _, height, width = functional.shape
-        maps = self.facts[:-1].unflatten(0, (self.batch, height, width))
-        return maps[pick].unbind(3)
+            stacked = stacked[..., :1, :1]
+        return cls(stacked.permute(0, 1, 3, 4, 2).contiguous())
 
     def at(self, sample: Tensor, index: Tensor, shape: Shape) -> tuple[Tensor, ...]:
         """Each fact of single neurons, (rows,); `index` is flat in a node's natural order."""
-        if len(shape) != 3:
-            return self.facts.flatten(2)[sample, :, index].unbind(1)
-        size = shape[1] * shape[2]
-        cell = sample if self.flat else sample * size + index % size
-        return self.facts[cell, :, index // size].unbind(1)
+        if len(shape) == 3:
+            size, channels = shape[1] * shape[2], shape[0]
+            place = index % size if self.facts.shape[2] * self.facts.shape[3] > 1 else 0
+            index = place * channels + index // size
+        return self.facts.flatten(2)[sample, :, index].unbind(1)
 
-    def _patches(self, functional: Functional, origin: Tensor, rows: Rows) -> Tensor:
-        """(rows, h, w, facts, channels), zero where a patch sticks out of the map."""
-        _, height, width = functional.shape
+    def blocks(self, functional: Functional, rows: Rows) -> Iterator[tuple[Where, Sequence[Tensor]]]:
+        """Blocks of coefficients, each with facts that broadcast against them.
+
+        Coefficients outside every block lie outside their map and are zero.
+        """
+        if functional.origin is not None and self.facts.shape[2:4] != (1, 1):
+            yield from self._patches(functional, functional.origin, rows)
+            return
+        size = functional.values.numel() // max(1, len(rows.by_sample))
+        if len(rows.by_sample) > 1 and size < WORTH_A_LOOP:
+            yield (slice(None),), self.facts[rows.sample].unbind(1)
+            return
+        for run in rows.by_sample:
+            yield (run.rows,), self.facts[run.sample].unbind(0)
+
+    def _patches(
+        self, functional: Functional, origin: Tensor, rows: Rows
+    ) -> Iterator[tuple[Where, Sequence[Tensor]]]:
+        """Views of the map where it meets each run's patch."""
         _, high, wide, _ = functional.values.shape
-        down = origin[:, 0, None] + torch.arange(high, device=origin.device)
-        right = origin[:, 1, None] + torch.arange(wide, device=origin.device)
-        inside = ((down >= 0) & (down < height))[:, :, None]
-        inside = inside & ((right >= 0) & (right < width))[:, None, :]
-        cell = (rows.sample[:, None] * height + down)[:, :, None] * width + right[:, None, :]
-        cell = torch.where(inside, cell, len(self.facts) - 1)
-        return self.facts[cell]
+        _, height, width = functional.shape
+        first = torch.tensor([run.rows.start for run in rows.by_place], device=origin.device)
+        for run, (y, x) in zip(rows.by_place, origin[first].tolist(), strict=True):
+            top, bottom = max(y, 0), min(y + high, height)
+            left, right = max(x, 0), min(x + wide, width)
+            if top < bottom and left < right:
+                facts = self.facts[run.sample, :, top:bottom, left:right]
+                where = (run.rows, slice(top - y, bottom - y), slice(left - x, right - x))
+                yield where, facts.unbind(0)
+
+    def spent(
+        self, functional: Functional, rows: Rows, constant: int, loss: int
+    ) -> tuple[Tensor, Tensor]:
+        """Coefficients times one fact; and above their sizes times another; both (rows,)."""
+        values = functional.values
+        total, slack = values.new_zeros(len(values)), values.new_zeros(len(values))
+        for where, facts in self.blocks(functional, rows):
+            total[where[0]] = contract(values[where], facts[constant])
+            slack[where[0]] = contract_sizes(values[where], facts[loss])
+        return total, slack
 
 
 def contract(values: Tensor, facts: Tensor) -> Tensor:
-    """Sum over all neurons of values times facts, (rows,)."""
-    if facts.shape[1:] != values.shape[1:]:  # facts per channel
-        values, facts = values.sum((1, 2)), facts[:, 0, 0]
-    if len(facts) == 1:
+    """Sum over all neurons of values times facts, (rows,); facts have a row axis or none."""
+    if facts.numel() == 0 or values.numel() == 0:
+        return values.new_zeros(len(values))
+    if facts.shape[-3:-1] == (1, 1) and values.ndim == 4:  # per channel
+        values, facts = values.sum((1, 2)), facts[..., 0, 0, :]
+    if facts.ndim < values.ndim:
         return values.flatten(1) @ facts.flatten()
-    return (values * facts).flatten(1).sum(1)
+    return torch.linalg.vecdot(values.flatten(1), facts.flatten(1))
 
 
 def contract_sizes(values: Tensor, facts: Tensor) -> Tensor:
     """Upper bound on the sum over all neurons of |values| times nonnegative facts, (rows,)."""
-    if facts.shape[1:] != values.shape[1:]:
-        total = contract(torch.linalg.vector_norm(values, 1, (1, 2))[:, None, None], facts)
-    else:
-        total = contract(values.abs(), facts)
-    return inflate(total, values[0].numel())
+    terms = values[0].numel() if len(values) else 1
+    return inflate(contract(values.abs(), facts), terms)
