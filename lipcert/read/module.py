@@ -1,8 +1,9 @@
 """PyTorch module to LayerGraph, through torch.export."""
 
-import copy
 import operator
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -40,11 +41,10 @@ def read_module(module: nn.Module, example: Shape | Tensor | np.ndarray) -> Laye
         BadInput: if torch.export cannot trace the module on such an input.
         UnsupportedOp: once, listing every call that has no rule.
     """
-    own = copy.deepcopy(module).cpu().eval()
-    inputs = _batch(own, example)
+    inputs = _batch(module, example)
     try:
-        with torch.no_grad():
-            program = torch.export.export(own, (inputs,), strict=False)
+        with _evaluating(module), torch.no_grad(), warnings.catch_warnings(action="ignore"):
+            program = torch.export.export(module, (inputs,), strict=False)
     except Exception as error:  # torch.export fails with exceptions of many unrelated types
         raise BadInput(
             f"{type(module).__name__}: torch.export cannot trace it on a batch of shape "
@@ -53,14 +53,28 @@ def read_module(module: nn.Module, example: Shape | Tensor | np.ndarray) -> Laye
     return _Translation(program, type(module).__name__).graph()
 
 
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and afterwards the mode that each layer had."""
+    modes = {layer: layer.training for layer in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for layer, mode in modes.items():
+            layer.training = mode
+
+
 def _batch(module: nn.Module, example: Shape | Tensor | np.ndarray) -> Tensor:
-    """Two inputs in the module's dtype."""
-    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    """Two inputs in the module's dtype, on its device."""
+    weights = (p for p in module.parameters() if p.is_floating_point())
+    like = next(weights, torch.zeros((), dtype=torch.float32))
+    dtype = like.dtype
     if dtype not in (torch.float32, torch.float64):
         raise BadInput(f"{type(module).__name__}: parameters are {dtype}; use module.float()")
     if isinstance(example, tuple):
-        return torch.zeros(BATCH, *example, dtype=dtype)
-    values = torch.as_tensor(example).to("cpu", dtype)
+        return like.new_zeros(BATCH, *example)
+    values = torch.as_tensor(example).to(like)
     if values.ndim < 1 or len(values) < 1:
         raise BadInput(f"{type(module).__name__}: the example has no batch axis")
     return torch.cat([values[:1], values[:1]])
@@ -118,6 +132,8 @@ class _Translation:
             return
         try:
             changed = overwritten(node)
+            if changed is None and not node.users:
+                return  # an assertion, or a value that nobody reads
             self.known[node] = self._value(node)
             if changed is not None:
                 self.known[changed] = self.known[node]

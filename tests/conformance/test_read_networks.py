@@ -147,7 +147,7 @@ def test_every_code_agrees_with_onnx_runtime(data: Path, runtime: Runtime, netwo
 def test_quantised_outputs_stay_near_onnx_runtime(
     data: Path, runtime: Runtime, network: str
 ) -> None:
-    """End to end, codes beside ties move what follows: ResNet-8 averages 64 codes, often to a tie."""
+    """Codes beside ties move what follows; ResNet-8 averages 64 codes, often to a tie."""
     graph, inputs = read_onnx(data / network), real_inputs(data, network)
     assert isinstance(graph.output.op, Quantize)
     found = graph(torch.from_numpy(inputs).double()).numpy()

@@ -166,8 +166,8 @@ ARITHMETIC = [
     Case("residual", chain(("Relu", "x", "r"), ("Add", "r x", "y"))),
     Case("difference", chain(("Relu", "x", "r"), ("Sub", "r x", "y"))),
     Case("twice itself", chain(("Add", "x x", "y"))),
-    Case("concat", chain(("Relu", "x", "r"), ("Tanh", "x", "t"))
-         + [helper.make_node("Concat", ["x", "r", "t"], ["y"], axis=-2)]),
+    Case("concat", [*chain(("Relu", "x", "r"), ("Tanh", "x", "t")),
+                    helper.make_node("Concat", ["x", "r", "t"], ["y"], axis=-2)]),
     Case("shift, scale and layer",
          chain(("Sub", "x m", "c"), ("Div", "c d", "n"), ("MatMul", "n w", "p"),
                ("Add", "p b", "q"), ("Mul", "q f", "y")),
@@ -202,9 +202,9 @@ ROUTES = [
     Case("split", [helper.make_node("Split", ["x", "s"], ["a", "b"], axis=2),
                    helper.make_node("Concat", ["b", "a"], ["y"], axis=2)], {"s": ints(3, 4)}),
     Case("shape arithmetic",
-         chain(("Shape", "x", "s"), ("Gather", "s zero", "n"), ("Unsqueeze", "n axis", "u"))
-         + [helper.make_node("Concat", ["u", "rest"], ["t"], axis=0),
-            helper.make_node("Reshape", ["x", "t"], ["y"])],
+         [*chain(("Shape", "x", "s"), ("Gather", "s zero", "n"), ("Unsqueeze", "n axis", "u")),
+          helper.make_node("Concat", ["u", "rest"], ["t"], axis=0),
+          helper.make_node("Reshape", ["x", "t"], ["y"])],
          {"zero": np.int64(0), "axis": ints(0), "rest": ints(-1)}),
     Case("filled constant",
          chain(("Shape", "x", "s"), ("ConstantOfShape", "s", "c"), ("Add", "x c", "y"))),

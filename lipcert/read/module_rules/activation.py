@@ -90,10 +90,11 @@ def softmax(call: Call) -> Node:
 
 @calls("fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine")
 def fake_quantize(call: Call) -> Node:
-    """A staircase."""
+    """A staircase; the kernel's scale is a float32 number."""
     x, scale, zero = call.activation(), call.constant("scale"), call.constant("zero_point")
     if scale.error:
         raise UnsupportedOp("has a computed scale")
     limits = (call.integer("quant_min"), call.integer("quant_max"))
     axis = call.integer("axis") if "axis" in call.arguments else 1
-    return staircase(call.scope, x, scale.floats(), zero.values, limits, axis)
+    step = scale.floats().astype(np.float32)
+    return staircase(call.scope, x, step, zero.values, limits, axis)
