@@ -37,7 +37,7 @@ class Constant:
         """Float64 without NaN, perhaps infinite: the ends of a Clip."""
         values = np.asarray(self.values).astype(np.float64)
         if np.isnan(values).any():
-            raise BadFile(f"tensor '{self.name}' holds NaN; a proof needs numbers")
+            raise BadFile(f"tensor '{self.name}' holds NaN or infinity; a proof needs numbers")
         return values
 
     def scalar(self) -> float:

@@ -45,7 +45,8 @@ def _split(text: str) -> tuple[Path, str | None]:
 
 def _loaded(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError, EOFError, MemoryError) as error:
         raise BadFile(
             f"{path}: not a .npy file of numbers, or a truncated one ({error})"
@@ -54,7 +55,7 @@ def _loaded(path: Path) -> np.ndarray:
 
 def _from_archive(path: Path, key: str | None) -> np.ndarray:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = list(archive.files)
             if key is None and len(names) == 1:
                 key = names[0]
@@ -63,7 +64,7 @@ def _from_archive(path: Path, key: str | None) -> np.ndarray:
                 asked = "names no array" if key is None else f"has no array '{key}'"
                 raise BadFile(f"{path}: {asked}; write {path}:KEY with one of {found}")
             return archive[key]
-    except (OSError, ValueError, EOFError, BadZipFile, KeyError, MemoryError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile, KeyError, TypeError, MemoryError) as error:
         raise BadFile(f"{path}: not a .npz file, or a truncated one ({error})") from error
 
 

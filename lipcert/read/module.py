@@ -2,7 +2,7 @@
 
 import operator
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -54,7 +54,7 @@ def read_module(module: nn.Module, example: Shape | Tensor | np.ndarray) -> Laye
 
 
 @contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
+def _evaluating(module: nn.Module) -> Generator[None]:
     """Evaluation mode, and afterwards the mode that each layer had."""
     modes = {layer: layer.training for layer in module.modules()}
     module.eval()
