@@ -41,22 +41,28 @@ def simplify(graph: LayerGraph) -> LayerGraph:
     nodes: dict[str, Node] = {}
     renamed: dict[str, str] = {}
     for node in graph.nodes:
-        now = replace(node, inputs=tuple(renamed.get(i, i) for i in node.inputs))
-        name = _placed(nodes, now, readers)
-        for old in [old for old, new in renamed.items() if new not in nodes]:
-            renamed[old] = name
-        if name != node.name:
-            renamed[node.name] = name
+        inputs = tuple(_current(renamed, name) for name in node.inputs)
+        _place(nodes, replace(node, inputs=inputs), readers, renamed)
     return LayerGraph(tuple(nodes.values()), graph.source)
 
 
-def _placed(nodes: dict[str, Node], node: Node, readers: dict[str, int]) -> str:
-    """Adds a node, merged with as many of those above it as the rules allow; its name."""
+def _current(renamed: dict[str, str], name: str) -> str:
+    """The node that a name stands for now."""
+    while name in renamed:
+        name = renamed[name]
+    return name
+
+
+def _place(
+    nodes: dict[str, Node], node: Node, readers: dict[str, int], renamed: dict[str, str]
+) -> None:
+    """Adds a node, merged with as many of those above it as the rules allow."""
     while node.op is not None and len(node.inputs) == 1:
         above = nodes[node.inputs[0]]
         if _does_nothing(node.op, above):
             readers[above.name] += readers[node.name] - 1
-            return above.name
+            renamed[node.name] = above.name
+            return
         rule = RULES.get((type(above.op), type(node.op)))
         merged = None
         if rule is not None and above.op is not None and readers[above.name] == 1:
@@ -64,11 +70,11 @@ def _placed(nodes: dict[str, Node], node: Node, readers: dict[str, int]) -> str:
         if rule is None or merged is None:
             break
         del nodes[above.name]
-        name = node.name if rule.keeps_second else above.name
-        readers[name] = readers[node.name]
-        node = Node(name, merged, above.inputs, node.shape)
+        kept, gone = (node, above) if rule.keeps_second else (above, node)
+        readers[kept.name] = readers[node.name]
+        renamed[gone.name] = kept.name
+        node = Node(kept.name, merged, above.inputs, node.shape)
     nodes[node.name] = node
-    return node.name
 
 
 def _does_nothing(op: Op, above: Node) -> bool:

@@ -1,5 +1,6 @@
 """A layer graph under construction: unique names, checked shapes, dead ends cut off."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from math import prod
 
@@ -17,6 +18,7 @@ class Builder:
 
     source: str
     nodes: dict[str, Node] = field(default_factory=dict)
+    taken: Counter[str] = field(default_factory=Counter)
 
     def start(self, name: str, shape: Shape) -> Node:
         """The network's input; `shape` has no batch axis."""
@@ -39,9 +41,10 @@ class Builder:
         return LayerGraph(tuple(n for n in self.nodes.values() if n.name in needed), self.source)
 
     def _free(self, name: str) -> str:
-        number, free = 2, name
+        free = name
         while free in self.nodes:
-            free, number = f"{name}.{number}", number + 1
+            self.taken[name] += 1
+            free = f"{name}.{self.taken[name] + 1}"
         return free
 
     def _keep(self, node: Node) -> Node:

@@ -3,6 +3,7 @@
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
@@ -19,6 +20,7 @@ from lipcert.read.onnx_view import FOLDS, RULES, Value, View
 
 onnx_rules.scan()
 
+MOST_NODES = 50_000
 MALFORMED = (ValueError, IndexError, KeyError, TypeError, OverflowError, ArithmeticError,
              AssertionError, RuntimeError)  # fmt: skip
 
@@ -48,6 +50,8 @@ class _Translation:
     def graph(self) -> LayerGraph:
         """Everything: constants, input, nodes, output."""
         proto = self.model.graph
+        if len(proto.node) > MOST_NODES:
+            raise BadFile(f"{self.path}: {len(proto.node)} nodes, more than {MOST_NODES}")
         for stored in proto.initializer:
             self.known[stored.name] = constant_of(stored, self.path)
         self._input(proto)
@@ -112,7 +116,8 @@ class _Translation:
         try:
             if rule is None:
                 raise UnsupportedOp("is known for constants only")
-            results = rule(view)
+            with np.errstate(all="ignore"):  # what is not finite is refused where it matters
+                results = rule(view)
         except UnsupportedOp as error:
             self.problems.append(f"{_label(proto)}: {error}")
         except LipcertError as error:

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from lipcert.errors import UnsupportedOp
 from lipcert.graph.layer_graph import Node
+from lipcert.ops.clip import Clip
 from lipcert.ops.erf import Erf
 from lipcert.ops.gelu import Gelu
 from lipcert.ops.hard_sigmoid import HardSigmoid
@@ -74,11 +75,12 @@ def _product(scope: Scope, own: _Line, gate: _Gate) -> Node:
 def _gate(scope: Scope, node: Node) -> _Gate | None:
     """The gate that a factor is; None where it is none."""
     outer = _line(scope, node)
-    if not isinstance(outer.root.op, Sigmoid | Erf | HardSigmoid):
+    if not isinstance(outer.root.op, Sigmoid | Erf | HardSigmoid | Clip):
         return None
-    found = _named(outer)
     inner = _line(scope, scope.source_of(outer.root)[0])
-    if found is None or inner.offset != 0 or inner.slope == 0:
+    found = _named(outer, inner.offset)
+    inexact = inner.offset != 0 and inner.error > 0
+    if found is None or inner.slope == 0 or inexact:
         return None
     op, own, gain = found
     stretch, error = float(inner.slope) * own, outer.error + inner.error
@@ -87,12 +89,19 @@ def _gate(scope: Scope, node: Node) -> _Gate | None:
     return _Gate(op, inner.root, stretch, gain, error)
 
 
-def _named(outer: _Line) -> tuple[Op, float, Fraction] | None:
-    """The name of x gate(x), the argument's factor in it, and how often the gate is taken."""
-    op = outer.root.op
-    if isinstance(op, Sigmoid) and outer.offset == 0:
+def _named(outer: _Line, moved: Fraction) -> tuple[Op, float, Fraction] | None:
+    """The name of x gate(x), the argument's factor in it, and how often the gate is taken.
+
+    `moved` is what the gate's argument adds to a multiple of x.
+    """
+    op, plain = outer.root.op, outer.offset == 0
+    if isinstance(op, Clip) and plain and op.low == 0 and 2 * moved == op.high:
+        return HardSwish(), 6 / op.high, outer.slope * Fraction(op.high)
+    if moved != 0:
+        return None
+    if isinstance(op, Sigmoid) and plain:
         return Silu(), 1.0, outer.slope
-    if isinstance(op, HardSigmoid) and outer.offset == 0 and op.beta == HALF:
+    if isinstance(op, HardSigmoid) and plain and op.beta == HALF:
         return HardSwish(), 6 * op.alpha, outer.slope
     if isinstance(op, Erf) and outer.offset == outer.slope and outer.error == 0:
         return Gelu(), math.sqrt(2), 2 * outer.slope

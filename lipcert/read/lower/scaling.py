@@ -42,6 +42,8 @@ def scaled(
     move = fitted(np.asarray(shift, dtype=np.float64), x.shape)
     if (stretch == 1).all() and (move == 0).all() and error == 0:
         return x
+    if not (np.isfinite(stretch).all() and np.isfinite(move).all()):
+        raise BadFile("multiplies or divides by a number that is too large or too small")
     for values in (stretch, move):
         size = np.abs(values)
         if error > 0 and bool(((size > 0) & (size < SMALLEST)).any() or (size > LARGEST).any()):

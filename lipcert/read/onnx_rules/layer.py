@@ -5,7 +5,7 @@ import numpy as np
 from lipcert.errors import BadFile, UnsupportedOp
 from lipcert.graph.layer_graph import Node
 from lipcert.ops.linear import Linear
-from lipcert.read.constant import ROUNDING, single, tensor
+from lipcert.read.constant import Constant, tensor
 from lipcert.read.lower.convolution import convolved
 from lipcert.read.lower.scaling import fitted, normalised
 from lipcert.read.lower.window import Window, same_padding
@@ -16,16 +16,16 @@ from lipcert.read.onnx_view import View, reads
 def gemm(view: View) -> Node:
     """Alpha x B + beta C."""
     x, stored = view.activation(0), view.constant(1)
+    stored = _times(stored, view.number("alpha", 1.0))
     weight: np.ndarray = stored.floats() if view.integer("transB", 0) else stored.floats().T
     if len(x.shape) != 1 or weight.ndim != 2 or weight.shape[1] != x.shape[0]:
         raise BadFile(f"weight of shape {stored.values.shape} does not fit a value of {x.shape}")
-    weight, error = _times(weight, view.number("alpha", 1.0), stored.error)
-    shift, bias_error = np.zeros(1), 0.0
-    given = view.optional(2)
-    if given is not None:
-        shift, bias_error = _times(given.floats(), view.number("beta", 1.0), given.error)
-    bias = np.broadcast_to(fitted(shift, (weight.shape[0],), "bias"), weight.shape[:1])
-    return view.scope.emit(Linear(tensor(weight), tensor(bias), max(error, bias_error)), x)
+    given = view.optional(2) or Constant(np.zeros(1), "")
+    given = _times(given, view.number("beta", 1.0))
+    rows = weight.shape[0]
+    bias = np.broadcast_to(fitted(given.floats(), (rows,), "bias"), (rows,))
+    error = max(stored.error, given.error)
+    return view.scope.emit(Linear(tensor(weight), tensor(bias), error), x)
 
 
 @reads("MatMul")
@@ -92,11 +92,6 @@ def window_of(view: View, kernel: tuple[int, ...], sizes: tuple[int, ...]) -> Wi
     return window
 
 
-def _times(values: np.ndarray, factor: float, error: float) -> tuple[np.ndarray, float]:
-    """A product of float32 numbers: exact in float64; with anything else, rounded once."""
-    if factor == 1:
-        return values, error
-    if not np.isfinite(factor):
-        raise BadFile(f"multiplies by {factor}")
-    exact = error == 0 and single(values)
-    return values * factor, error if exact else 2 * error + ROUNDING
+def _times(stored: Constant, factor: float) -> Constant:
+    """Multiplied by an attribute, which is a float32 number."""
+    return stored if factor == 1 else stored.times(Constant(np.array(factor), "its factor"))

@@ -41,6 +41,23 @@ def dequantize_linear(view: View) -> Node:
     return codes.staircase
 
 
+@folds("QuantizeLinear")
+def quantised(view: View) -> Constant:
+    """Codes of a constant, with the float32 division that runtimes do."""
+    stored, scale, given = view.constant(0), view.constant(1), view.optional(2)
+    zero = np.zeros(1, np.uint8) if given is None else given.values
+    if zero.dtype.name not in RANGES or stored.error or scale.error:
+        raise UnsupportedOp("quantises a computed constant, or to an unknown type of codes")
+    step = scale.floats()
+    if not (step > 0).all():
+        raise BadFile(f"scale '{scale.name}' is not positive")
+    shape = _parameter_shape(step, stored.values.shape, view.integer("axis", 1))
+    quotient = stored.floats().astype(np.float32) / step.astype(np.float32).reshape(shape)
+    shift = zero.astype(np.float64).reshape(shape if zero.size > 1 else ())
+    codes = np.clip(np.rint(quotient).astype(np.float64) + shift, *RANGES[zero.dtype.name])
+    return Constant(codes.astype(zero.dtype), stored.name)
+
+
 @folds("DequantizeLinear")
 def dequantised(view: View) -> Constant:
     """(codes - zero point) scale, exact for codes of up to 29 bits and float32 scales."""
