@@ -1,1 +1,21 @@
-"""Proved bounds on how far a compressed neural network drifts from its original."""
+"""Proof that a compressed neural network still is the network that was validated."""
+
+from lipcert.certificate.certificate import Certificate, Verdict
+from lipcert.certify import certify, load_pair
+from lipcert.errors import LipcertError
+from lipcert.graph.pair import Pair
+from lipcert.numeric.placement import Placement
+from lipcert.sets.region import Ball, Box, Grid
+
+__all__ = [
+    "Ball",
+    "Box",
+    "Certificate",
+    "Grid",
+    "LipcertError",
+    "Pair",
+    "Placement",
+    "Verdict",
+    "certify",
+    "load_pair",
+]

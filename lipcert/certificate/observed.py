@@ -30,3 +30,13 @@ class Observed:
     disagreement: tuple[Tensor | None, ...]
     runtime: Interval | None
     runtime_name: str
+
+    @property
+    def lower(self) -> Tensor:
+        """Least drift found, (batch, *output shape)."""
+        return self.drift.lower
+
+    @property
+    def upper(self) -> Tensor:
+        """Greatest drift found, (batch, *output shape)."""
+        return self.drift.upper

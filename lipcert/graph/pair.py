@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from lipcert.errors import Mismatch
 from lipcert.graph.layer_graph import LayerGraph, Node
@@ -11,6 +12,7 @@ from lipcert.ops.kinds import Affine, Elementwise, Op
 from lipcert.ops.quantize import Quantize
 from lipcert.ops.relu import Relu
 from lipcert.ops.scale import Scale
+from lipcert.ops.softmax import Softmax
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,14 +44,23 @@ class Pair:
         original: f.
         compressed: g, pruned channels restored as zero rows.
         nodes: aligned values in topological order, the input first; empty without alignment.
+        softmax: whether a softmax was taken off both ends: see `body`.
+        files: the two files, where both networks were read from files.
     """
 
     original: LayerGraph
     compressed: LayerGraph
     nodes: tuple[PairNode, ...]
+    softmax: bool = False
+    files: tuple[Path, Path] | None = None
 
     @classmethod
-    def of(cls, original: LayerGraph, compressed: LayerGraph) -> "Pair":
+    def of(
+        cls,
+        original: LayerGraph,
+        compressed: LayerGraph,
+        files: tuple[Path, Path] | None = None,
+    ) -> "Pair":
         """Aligned if possible; see `aligned`.
 
         Raises:
@@ -65,12 +76,29 @@ class Pair:
                 )
         original, compressed = with_relus(original), with_relus(compressed)
         compressed = widened(original, compressed)
-        return cls(original, compressed, _aligned_nodes(original, compressed))
+        return cls(original, compressed, _aligned_nodes(original, compressed), files=files)
 
     @property
     def aligned(self) -> bool:
         """Whether the difference can be followed through every node."""
         return bool(self.nodes)
+
+    def body(self) -> "Pair":
+        """Both networks without a softmax as last layer; itself where there is none.
+
+        Raises:
+            Mismatch: only one of the two ends in a softmax.
+        """
+        ends = [isinstance(g.output.op, Softmax) for g in (self.original, self.compressed)]
+        if not any(ends):
+            return self
+        if not all(ends):
+            raise Mismatch(
+                f"Pair: only one of {self.original.source} and {self.compressed.source} ends in a "
+                "Softmax; compare logits with logits or probabilities with probabilities"
+            )
+        f, g = (LayerGraph(p.nodes[:-1], p.source) for p in (self.original, self.compressed))
+        return Pair(f, g, self.nodes[:-1], softmax=True)
 
     def joined(self) -> LayerGraph:
         """One graph that computes g - f."""

@@ -3,10 +3,15 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from lipcert.graph.pair import Pair
+from lipcert.methods.softmax import through_softmax
 from lipcert.numeric.placement import Placement
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Region
+from lipcert.walk.guard import direct_arithmetic
+from lipcert.walk.progress import Watch, quiet
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,16 +22,41 @@ class Bounds:
         drift: g(x) - f(x).
         original: f(x).
         compressed: g(x).
+        agree: per row, whether both networks are proved to have one and the same top-1 label
+            all over the region, (batch,) bool.
+        contrast: differences of drifts, entry i less entry j, (batch, outputs, outputs), where a
+            method bounds them better than by subtraction.
     """
 
     drift: Interval
     original: Interval
     compressed: Interval
+    agree: Tensor
+    contrast: Interval | None = None
 
 
 class Method(ABC):
     """A way of bounding; its dataclass fields are its options."""
 
-    @abstractmethod
-    def certify(self, pair: Pair, region: Region, placement: Placement) -> Bounds:
+    def certify(
+        self, pair: Pair, region: Region, placement: Placement, watch: Watch = quiet
+    ) -> Bounds:
         """Proved bounds on the drift and on both outputs."""
+        with direct_arithmetic():
+            body = pair.body()
+            bounds = self.bound(body, region, placement, watch)
+            if not body.softmax:
+                return bounds
+            contrast = bounds.contrast or _contrast(bounds.drift)
+            values = (bounds.original, bounds.compressed)
+            return Bounds(*through_softmax(*values, contrast), bounds.agree)
+
+    @abstractmethod
+    def bound(self, pair: Pair, region: Region, placement: Placement, watch: Watch) -> Bounds:
+        """Bounds of a pair that does not end in a softmax."""
+
+
+def _contrast(drift: Interval) -> Interval:
+    """Every difference of two drifts, by subtraction."""
+    entry = Interval(drift.lower[..., :, None], drift.upper[..., :, None])
+    return entry.minus(Interval(drift.lower[..., None, :], drift.upper[..., None, :]))

@@ -79,13 +79,21 @@ def coupling(f: Elementwise | None, g: Elementwise | None, twin: Twin) -> Coupli
     lower = _Side(
         (g_lines.lower_slope, g_lines.lower_intercept),
         (f_lines.upper_slope, f_lines.upper_intercept),
-        sector, gap.lower, step.lower, values.lower, 1.0,
+        sector,
+        gap.lower,
+        step.lower,
+        values.lower,
+        1.0,
     )
     flipped = sector and Interval(-sector.upper, -sector.lower)
     upper = _Side(
         (-g_lines.upper_slope, -g_lines.upper_intercept),
         (-f_lines.lower_slope, -f_lines.lower_intercept),
-        flipped, -gap.upper, -step.upper, -values.upper, -1.0,
+        flipped,
+        -gap.upper,
+        -step.upper,
+        -values.upper,
+        -1.0,
     )
     below, above = _best(lower, twin), _best(upper, twin)
     image = values.intersect(Interval(below.least(twin), -above.least(twin)))

@@ -1,241 +1,47 @@
-"""CROWN: linear bounds pulled backward, with adaptive slopes, for one network.
+"""CROWN: linear bounds on the graph of g - f, and on each network alone."""
 
-Source: H. Zhang et al., Efficient neural network robustness certification with general activation
-functions, NeurIPS 2018 (Theorem 3.2); rounding as in BOUNDS.md section 3.
-"""
-
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import singledispatch
 
 import torch
 from torch import Tensor
 
-from lipcert.errors import UnsupportedOp
-from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.graph.pair import Pair
+from lipcert.methods.agreement import label_of, positive
 from lipcert.methods.base import Bounds, Method
-from lipcert.methods.interval import image, reach_of_linear
+from lipcert.methods.crown_rule import CrownRule, facts
+from lipcert.methods.enclosed import Enclosed, enclose
+from lipcert.methods.interval import image
 from lipcert.numeric.placement import Placement
-from lipcert.numeric.rounding import down, gamma, inflate, unit_roundoff, up
-from lipcert.ops.functional import Functional, Shape
-from lipcert.ops.kinds import Affine, Coupled, Elementwise, Op
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Region
-from lipcert.walk.backward import Pull, Query, Rule, S, least
-from lipcert.walk.guard import direct_arithmetic
-from lipcert.walk.support import Support
-from lipcert.walk.table import Rows, Table, contract
-
-SPARE = 16  # additions of partial results beyond the sums that are counted
+from lipcert.walk.progress import Watch
+from lipcert.walk.table import Table
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Row:
-    """Rows of functionals on one network's node."""
+@dataclass(frozen=True)
+class Crown(Method):
+    """CROWN on the graph of g - f, intersected with the difference of separate bounds."""
 
-    functional: Functional
-
-    def plus(self, other: "Row") -> "Row":
-        """Sum on a node that several others read."""
-        return Row(self.functional.plus(other.functional))
-
-    def size(self) -> int:
-        """Bytes per row."""
-        values = self.functional.values
-        return values[0].numel() * values.element_size() if len(values) else 1
+    def bound(self, pair: Pair, region: Region, placement: Placement, watch: Watch) -> Bounds:
+        """Never looser than subtraction."""
+        original = enclose(pair.original, region, placement, watch)
+        compressed = enclose(pair.compressed, region, placement, watch)
+        return joint_bounds(pair, original, compressed)
 
 
-@singledispatch
-def facts(op: Op, value: Interval, *boxes: Interval) -> tuple[Tensor, ...]:
-    """Per neuron, all that the backward step through `op` needs besides the operation."""
-    raise UnsupportedOp(f"crown: no rule for {type(op).__name__}")
+def joint_bounds(pair: Pair, original: Enclosed, compressed: Enclosed) -> Bounds:
+    """Bounds of CROWN from two networks that are enclosed already."""
+    values, others = original.output(), compressed.output()
+    drift = joint(pair, original, compressed).output().intersect(others.minus(values))
+    return Bounds(drift, values, others, _agreement(values, original, compressed))
 
 
-@facts.register
-def facts_of_affine(op: Affine, value: Interval, *boxes: Interval) -> tuple[Tensor, ...]:
-    """Constant, and what one unit of coefficient can lose to rounding and weight error.
-
-    The product of coefficients and weights is off by at most gamma |coefficients| |weights|
-    (Higham, eq. 3.12), whose effect on the bound is that times the largest input.
-    """
-    dtype, count = value.lower.dtype, value.lower[0].numel()
-    reach = reach_of_linear(op, *(box.magnitude() for box in boxes))
-    constant = op.constant(value.lower)
-    if constant is None:
-        constant = value.lower.new_zeros(())
-    loss = (gamma(op.terms + len(boxes), dtype) + 2 * op.weight_error) * reach
-    loss = loss + (gamma(count + SPARE, dtype) + 2 * op.weight_error) * constant.abs()
-    loss = loss + SPARE * unit_roundoff(dtype) * value.magnitude()
-    return constant.expand_as(reach), per_channel(inflate(loss, 8))
-
-
-def per_channel(loss: Tensor) -> Tensor:
-    """On maps, the largest loss of a channel for all of it: a table that is cheap to read."""
-    return loss.amax((2, 3), keepdim=True).expand_as(loss) if loss.ndim == 4 else loss
-
-
-@facts.register
-def facts_of_elementwise(op: Elementwise, value: Interval, *boxes: Interval) -> tuple[Tensor, ...]:
-    """Lower and upper lines, moved apart by what one unit of coefficient can lose to rounding."""
-    (box,) = boxes
-    lines = op.lines(box)
-    steep = torch.maximum(lines.lower_slope.abs(), lines.upper_slope.abs())
-    high = torch.maximum(lines.lower_intercept.abs(), lines.upper_intercept.abs())
-    dtype = high.dtype
-    loss = gamma(4, dtype) * (steep * box.magnitude() + value.magnitude())
-    loss = loss + gamma(high[0].numel() + SPARE, dtype) * high
-    loss = inflate(loss, 4)
-    return (
-        lines.lower_slope,
-        down(lines.lower_intercept - loss),
-        lines.upper_slope,
-        up(lines.upper_intercept + loss),
-    )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CrownRule:
-    """Pulls rows through one network whose nodes are enclosed so far as needed."""
-
-    nodes: Mapping[str, Node]
-    tables: Mapping[str, Table]
-    support: Support
-
-    def start(self, name: str, query: Query, rows: Rows) -> Pull[Row]:
-        """Affine nodes give their weights' rows; others start from unit functionals."""
-        node, like = self.nodes[name], self.support.hull.lower
-        if query.minus is not None or not isinstance(node.op, Affine):
-            return self.step(name, Row(asked(query, node.shape, like)), rows)
-        below = node.op.coordinates(query.index, node.shape, like)
-        states = tuple(Row(signed(part, query.sign)) for part in below)
-        constant, loss = self.tables[name].at(rows.sample, query.index, node.shape)
-        return Pull(tuple(zip(node.inputs, states, strict=True)), constant * query.sign, loss)
-
-    def step(self, name: str, state: Row, rows: Rows) -> Pull[Row]:
-        """Through one node."""
-        node, table = self.nodes[name], self.tables[name]
-        if isinstance(node.op, Affine):
-            constant, slack = table.spent(state.functional, rows, 0, 1)
-            states = tuple(Row(part) for part in node.op.adjoint(state.functional))
-            return Pull(tuple(zip(node.inputs, states, strict=True)), constant, slack)
-        below, constant = through_lines(state.functional, table, rows, (0, 1, 2, 3))
-        return Pull(((node.inputs[0], Row(below)),), constant, torch.zeros_like(constant))
-
-    def finish(self, state: Row, rows: Rows) -> Tensor:
-        """Least value over the region."""
-        return self.support.least(state.functional, rows)
-
-
-def asked(query: Query, shape: Shape, like: Tensor) -> Functional:
-    """The query's coordinates, or differences of two, as functionals on the node itself."""
-    functional = Functional.unit(query.index, shape, like)
-    if query.minus is not None:
-        other = Functional.unit(query.minus, shape, like).dense()
-        functional = functional.dense().plus(other.with_values(-other.values))
-    return signed(functional, query.sign)
-
-
-def signed(functional: Functional, sign: Tensor) -> Functional:
-    """Each functional times its row's sign."""
-    values = functional.values
-    return functional.with_values(values * sign.view(-1, *[1] * (values.ndim - 1)).to(values))
-
-
-def through_lines(
-    functional: Functional, table: Table, rows: Rows, facts: tuple[int, int, int, int]
-) -> tuple[Functional, Tensor]:
-    """A nonnegative coefficient takes the lower line, a negative one the upper.
-
-    Args:
-        functional: on the value of an activation.
-        table: facts of the activation.
-        rows: who reads what.
-        facts: places in the table of lower slope and intercept, upper slope and intercept.
-
-    Returns:
-        The functional on the activation's input, and the intercepts' sum per row.
-    """
-    values = functional.values
-    below, constant = torch.zeros_like(values), values.new_zeros(len(values))
-    low_slope, low, high_slope, high = facts
-    for where, fact in table.blocks(functional, rows):
-        plus, minus = values[where].clamp(min=0), values[where].clamp(max=0)
-        constant[where[0]] = contract(plus, fact[low]) + contract(minus, fact[high])
-        torch.addcmul(plus.mul_(fact[low_slope]), minus, fact[high_slope], out=below[where])
-    return functional.with_values(below), constant
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Enclosed:
-    """A network with proved boxes on every node, ready for more backward walks."""
-
-    graph: LayerGraph
-    boxes: Mapping[str, Interval]
-    rule: CrownRule
-    placement: Placement
-
-    def output(self) -> Interval:
-        """Bounds on every output, tightened by a backward walk."""
-        return self.tightened(self.graph.output.name)
-
-    def tightened(self, name: str, mask: Tensor | None = None) -> Interval:
-        """A node's box, walked backward from wherever `mask` is true (everywhere by default)."""
-        box = self.boxes[name]
-        mask = torch.ones_like(box.lower, dtype=torch.bool) if mask is None else mask
-        names = [node.name for node in self.graph.nodes]
-        return tightened(box, mask, names, name, self.rule, self.placement)
-
-
-def tightened(
-    box: Interval,
-    mask: Tensor,
-    names: Sequence[str],
-    target: str,
-    rule: Rule[S],
-    placement: Placement,
-) -> Interval:
-    """The box intersected with proved backward bounds where `mask` (batch, *shape) is true."""
-    if not bool(mask.any()):
-        return box
-    query = Query.both_sides(mask)
-    bounds = least(names, target, query, rule, placement)
-    where = (query.sample[0::2], query.index[0::2])
-    lower, upper = (end.flatten(1).clone() for end in (box.lower, box.upper))
-    lower[where] = torch.maximum(lower[where], bounds[0::2])
-    upper[where] = torch.minimum(upper[where], -bounds[1::2])
-    return Interval(lower.view_as(box.lower), upper.view_as(box.upper))
-
-
-def enclose(graph: LayerGraph, region: Region, placement: Placement) -> Enclosed:
-    """Proved boxes (batch, *shape) of every node, tight where a nonlinearity reads them."""
-    graph = graph.placed(placement)
-    support = Support.of(region, placement)
-    boxes: dict[str, Interval] = {graph.input.name: support.hull}
-    tables: dict[str, Table] = {}
-    rule = CrownRule(graph.by_name(), tables, support)
-    names = [node.name for node in graph.nodes]
-    readers = graph.readers()
-    for node in graph.nodes[1:]:
-        assert node.op is not None
-        inputs = [boxes[name] for name in node.inputs]
-        box = image(node.op, *inputs)
-        mask = _undecided(node, readers[node.name], box)
-        if not isinstance(node.op, Coupled):
-            tables[node.name] = Table.pack(facts(node.op, box, *inputs))
-            box = tightened(box, mask, names, node.name, rule, placement)
-        boxes[node.name] = box
-    return Enclosed(graph, boxes, rule, placement)
-
-
-def _undecided(node: Node, readers: tuple[Node, ...], box: Interval) -> Tensor:
-    """Neurons whose box a backward walk may tighten to the profit of a nonlinearity."""
-    mask = torch.zeros_like(box.lower, dtype=torch.bool)
-    if isinstance(node.op, Affine):
-        for reader in readers:
-            if isinstance(reader.op, Elementwise):
-                mask |= ~reader.op.settled(box)
-    return mask
+def _agreement(outputs: Interval, original: Enclosed, compressed: Enclosed) -> Tensor:
+    """Rows in which each network alone is proved to keep the label."""
+    label = label_of(outputs)
+    if label is None:
+        return torch.zeros(len(outputs.lower), dtype=torch.bool)
+    return positive(original.margins(label), compressed.margins(label))
 
 
 def joint(pair: Pair, original: Enclosed, compressed: Enclosed) -> Enclosed:
@@ -254,22 +60,3 @@ def joint(pair: Pair, original: Enclosed, compressed: Enclosed) -> Enclosed:
     tables[drift.name] = Table.pack(facts(drift.op, boxes[drift.name], *inputs))
     rule = CrownRule(graph.by_name(), tables, original.rule.support)
     return Enclosed(graph, boxes, rule, original.placement)
-
-
-@dataclass(frozen=True)
-class Crown(Method):
-    """CROWN on the graph of g - f, and on each network alone."""
-
-    def certify(self, pair: Pair, region: Region, placement: Placement) -> Bounds:
-        """The tighter of the joint graph's bounds and the difference of separate ones."""
-        with direct_arithmetic():
-            original = enclose(pair.original, region, placement)
-            compressed = enclose(pair.compressed, region, placement)
-            return drift_bounds(pair, original, compressed)
-
-
-def drift_bounds(pair: Pair, original: Enclosed, compressed: Enclosed) -> Bounds:
-    """Bounds of CROWN from the two networks, enclosed."""
-    values, others = original.output(), compressed.output()
-    drift = joint(pair, original, compressed).output().intersect(others.minus(values))
-    return Bounds(drift, values, others)

@@ -3,18 +3,20 @@
 from dataclasses import dataclass
 from functools import singledispatch
 
+import torch
 from torch import Tensor
 
 from lipcert.errors import UnsupportedOp
 from lipcert.graph.layer_graph import LayerGraph
 from lipcert.graph.pair import Pair
+from lipcert.methods.agreement import box_margins, label_of, positive
 from lipcert.methods.base import Bounds, Method
 from lipcert.numeric.placement import Placement
 from lipcert.numeric.rounding import down, gamma, inflate, up
 from lipcert.ops.kinds import Affine, Coupled, Elementwise, Op
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Region
-from lipcert.walk.guard import direct_arithmetic
+from lipcert.walk.progress import Watch
 from lipcert.walk.support import Support
 
 
@@ -32,7 +34,9 @@ def image_of_affine(op: Affine, *boxes: Interval) -> Interval:
     if constant is None:
         return linear
     pad = up(constant.abs() * op.weight_error)
-    return Interval(down(down(linear.lower + constant) - pad), up(up(linear.upper + constant) + pad))
+    return Interval(
+        down(down(linear.lower + constant) - pad), up(up(linear.upper + constant) + pad)
+    )
 
 
 @image.register
@@ -69,13 +73,16 @@ def reach_of_linear(op: Affine, *sizes: Tensor) -> Tensor:
 class IntervalArithmetic(Method):
     """Both networks in interval arithmetic, subtracted: fast, and loose."""
 
-    def certify(self, pair: Pair, region: Region, placement: Placement) -> Bounds:
+    def bound(self, pair: Pair, region: Region, placement: Placement, watch: Watch) -> Bounds:
         """Bounds of f and g apart."""
-        with direct_arithmetic():
-            hull = Support.of(region, placement).hull
-            original = propagated(pair.original.placed(placement), hull)
-            compressed = propagated(pair.compressed.placed(placement), hull)
-        return Bounds(compressed.minus(original), original, compressed)
+        hull = Support.of(region, placement).hull
+        original = propagated(pair.original.placed(placement), hull)
+        compressed = propagated(pair.compressed.placed(placement), hull)
+        label = label_of(original)
+        agree = torch.zeros(len(hull.lower), dtype=torch.bool)
+        if label is not None:
+            agree = positive(*(box_margins(box, label) for box in (original, compressed)))
+        return Bounds(compressed.minus(original), original, compressed, agree)
 
 
 def propagated(graph: LayerGraph, hull: Interval) -> Interval:

@@ -7,15 +7,19 @@ import torch
 from torch import Tensor
 
 from lipcert.graph.pair import Pair, PairNode
+from lipcert.methods.agreement import label_of, margins, positive
 from lipcert.methods.base import Bounds, Method
-from lipcert.methods.crown import Enclosed, drift_bounds, enclose, tightened
+from lipcert.methods.crown import joint_bounds
+from lipcert.methods.enclosed import Enclosed, enclose, tightened
 from lipcert.methods.twin_facts import step_of
 from lipcert.methods.twin_rule import Step, TwinRule
 from lipcert.numeric.placement import Placement
-from lipcert.ops.kinds import Coupled, Elementwise
+from lipcert.numeric.rounding import down
+from lipcert.ops.kinds import Elementwise
 from lipcert.sets.enclosure import Interval, Twin
 from lipcert.sets.region import Region
-from lipcert.walk.guard import direct_arithmetic
+from lipcert.walk.backward import Query, least
+from lipcert.walk.progress import Watch, quiet
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,6 +31,20 @@ class TwinEnclosed:
     rule: TwinRule
     placement: Placement
 
+    def margins(self, label: Tensor) -> Tensor:
+        """Lower bounds of drift[label] less every other drift, (batch, outputs)."""
+        count = self.twins[self.names[-1]].drift.lower.shape[1]
+        return margins(self.names, self.rule, self.placement, label, count)
+
+    def contrasts(self) -> Interval:
+        """Differences of drifts, entry i less entry j, (batch, outputs, outputs)."""
+        batch, count = self.twins[self.names[-1]].drift.lower.shape
+        every = torch.arange(count, device=self.rule.support.hull.lower.device).repeat(batch, 1)
+        query = Query.contrasts(every, count)
+        bound = least(self.names, self.names[-1], query, self.rule, self.placement)
+        lower = bound.view(batch, count, count)
+        return Interval(lower, -lower.transpose(1, 2))
+
     def drift(self, name: str) -> Interval:
         """Bounds on the drift of a node, tightened by a backward walk from every coordinate."""
         box = self.twins[name].drift
@@ -34,7 +52,9 @@ class TwinEnclosed:
         return tightened(box, everywhere, self.names, name, self.rule, self.placement)
 
 
-def enclose_pair(pair: Pair, original: Enclosed, compressed: Enclosed) -> TwinEnclosed:
+def enclose_pair(
+    pair: Pair, original: Enclosed, compressed: Enclosed, watch: Watch = quiet
+) -> TwinEnclosed:
     """Enclosures of the drift on every node, tight where an undecided activation reads it."""
     placement, support = original.placement, original.rule.support
     zero = torch.zeros_like(support.hull.lower)
@@ -42,9 +62,8 @@ def enclose_pair(pair: Pair, original: Enclosed, compressed: Enclosed) -> TwinEn
     steps: dict[str, Step] = {}
     rule = TwinRule({node.name: node for node in pair.nodes}, steps, support)
     names = tuple(node.name for node in pair.nodes)
-    for node in pair.nodes[1:]:
-        if isinstance(node.original_op, Coupled):
-            break  # a last layer: see `through_softmax`
+    for done, node in enumerate(pair.nodes[1:]):
+        watch("bounding the drift", done, len(names) - 1)
         boxes = original.boxes[node.original.name], compressed.boxes[node.compressed.name]
         inputs = [twins[name] for name in node.inputs]
         steps[node.name], twin = step_of(node, inputs, *boxes, placement)
@@ -71,14 +90,24 @@ def _undecided(pair: Pair, node: PairNode, twin: Twin) -> Tensor:
 class TwinBounds(Method):
     """Twin bounds, intersected with CROWN on g - f and with the difference of both outputs."""
 
-    def certify(self, pair: Pair, region: Region, placement: Placement) -> Bounds:
+    def bound(self, pair: Pair, region: Region, placement: Placement, watch: Watch) -> Bounds:
         """Never looser than CROWN; CROWN alone where the networks could not be aligned."""
-        with direct_arithmetic():
-            original = enclose(pair.original, region, placement)
-            compressed = enclose(pair.compressed, region, placement)
-            crown = drift_bounds(pair, original, compressed)
-            if not pair.aligned:
-                return crown
-            twins = enclose_pair(pair, original, compressed)
-            drift = twins.drift(twins.names[-1]).intersect(crown.drift)
-            return Bounds(drift, crown.original, crown.compressed)
+        original = enclose(pair.original, region, placement, watch)
+        compressed = enclose(pair.compressed, region, placement, watch)
+        crown = joint_bounds(pair, original, compressed)
+        if not pair.aligned:
+            return crown
+        twins = enclose_pair(pair, original, compressed, watch)
+        drift = twins.drift(twins.names[-1]).intersect(crown.drift)
+        agree = crown.agree | _agreement(crown.original, original, twins)
+        contrast = twins.contrasts() if pair.softmax else None
+        return Bounds(drift, crown.original, crown.compressed, agree, contrast)
+
+
+def _agreement(outputs: Interval, original: Enclosed, twins: TwinEnclosed) -> Tensor:
+    """Rows in which f keeps its label by more than the drift can take away."""
+    label = label_of(outputs)
+    if label is None:
+        return torch.zeros(len(outputs.lower), dtype=torch.bool)
+    margin = original.margins(label)
+    return positive(margin, down(margin + twins.margins(label)))

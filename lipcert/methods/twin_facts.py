@@ -8,7 +8,7 @@ from torch import Tensor
 from lipcert.errors import UnsupportedOp
 from lipcert.graph.pair import PairNode
 from lipcert.methods.coupling import coupling
-from lipcert.methods.crown import SPARE, per_channel
+from lipcert.methods.crown_rule import SPARE, per_channel
 from lipcert.methods.interval import image_of_linear, reach_of_linear
 from lipcert.methods.twin_rule import AffineStep, ElementwiseStep, Step
 from lipcert.numeric.placement import Placement
@@ -19,7 +19,10 @@ from lipcert.walk.table import Table
 
 
 def step_of(
-    node: PairNode, inputs: list[Twin], original: Interval, compressed: Interval,
+    node: PairNode,
+    inputs: list[Twin],
+    original: Interval,
+    compressed: Interval,
     placement: Placement,
 ) -> tuple[Step, Twin]:
     """The backward step through a pair node, and the enclosures of its value.
@@ -47,8 +50,12 @@ def _is(kind: type[Op], *ops: Op | None) -> bool:
 
 
 def _elementwise_step(
-    f: Elementwise | None, g: Elementwise | None, twin: Twin,
-    original: Interval, compressed: Interval, placement: Placement,
+    f: Elementwise | None,
+    g: Elementwise | None,
+    twin: Twin,
+    original: Interval,
+    compressed: Interval,
+    placement: Placement,
 ) -> tuple[Step, Twin]:
     """Planes and lines, moved apart by what products and sums of coefficients round away."""
     planes = coupling(f and f.placed(placement), g and g.placed(placement), twin)
@@ -62,12 +69,20 @@ def _elementwise_step(
     original_loss = few * _largest(lines.lower_slope, lines.upper_slope) * z
     original_loss = original_loss + many * _largest(lines.lower_intercept, lines.upper_intercept)
     drift_loss, original_loss = _losses(drift_loss, original_loss, value)
-    table = Table.pack([
-        below.along_drift, below.along_original, down(below.intercept - drift_loss),
-        above.along_drift, above.along_original, up(above.intercept + drift_loss),
-        lines.lower_slope, down(lines.lower_intercept - original_loss),
-        lines.upper_slope, up(lines.upper_intercept + original_loss),
-    ])
+    table = Table.pack(
+        [
+            below.along_drift,
+            below.along_original,
+            down(below.intercept - drift_loss),
+            above.along_drift,
+            above.along_original,
+            up(above.intercept + drift_loss),
+            lines.lower_slope,
+            down(lines.lower_intercept - original_loss),
+            lines.upper_slope,
+            up(lines.upper_intercept + original_loss),
+        ]
+    )
     tilted = bool(below.along_original.any() or above.along_original.any())
     return ElementwiseStep(table, tilted), value
 
@@ -96,7 +111,10 @@ class _Affines:
 
 
 def _affine_step(
-    node: PairNode, inputs: list[Twin], original: Interval, compressed: Interval,
+    node: PairNode,
+    inputs: list[Twin],
+    original: Interval,
+    compressed: Interval,
     placement: Placement,
 ) -> tuple[Step, Twin]:
     f, g = node.original_op, node.compressed_op
@@ -129,7 +147,9 @@ def _drift_box(ops: _Affines, inputs: list[Twin]) -> Interval:
         box = box.plus(image_of_linear(ops.difference, *originals))
         constant = ops.difference.constant(box.lower)
         if constant is not None:
-            box = box.plus(_spread(constant, gamma(2, constant.dtype) + ops.difference.weight_error))
+            box = box.plus(
+                _spread(constant, gamma(2, constant.dtype) + ops.difference.weight_error)
+            )
     pad = _form_error(ops, inputs)
     return box if pad is None else Interval(down(box.lower - pad), up(box.upper + pad))
 
@@ -162,7 +182,7 @@ def _size(op: Affine | None, sizes: list[Tensor]) -> Tensor:
 
 
 def _affine_table(ops: _Affines, inputs: list[Twin], value: Twin) -> Table:
-    """c - b, b, and the losses of products with V, V - W and W (Higham, eq. 3.12)."""
+    """C - b, b, and the losses of products with V, V - W and W (Higham, eq. 3.12)."""
     drift = [t.drift.magnitude() for t in inputs]
     original = [t.original.magnitude() for t in inputs]
     like = value.drift.lower
@@ -195,7 +215,7 @@ def _reach(op: Affine | None, sizes: list[Tensor]) -> Tensor:
 
 
 def _constants(ops: _Affines, like: Tensor) -> tuple[Tensor, Tensor]:
-    """c - b and b, of the node's full shape."""
+    """C - b and b, of the node's full shape."""
     zero = torch.zeros_like(like)
     base = None if ops.original is None else ops.original.constant(like)
     base = zero if base is None else base.expand_as(like)

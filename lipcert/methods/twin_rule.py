@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lipcert.graph.pair import PairNode
-from lipcert.methods.crown import asked, signed, through_lines
+from lipcert.methods.crown_rule import asked, signed, through_lines
 from lipcert.ops.functional import Functional
 from lipcert.ops.kinds import Affine
 from lipcert.walk.backward import Pull, Query
@@ -108,7 +108,9 @@ class TwinRule:
         return self.support.least(state.original, rows)
 
 
-def _pulled(op: Affine | None, functional: Functional | None, count: int) -> list[Functional | None]:
+def _pulled(
+    op: Affine | None, functional: Functional | None, count: int
+) -> list[Functional | None]:
     """Coefficients below an operation; the identity changes nothing, nothing stays nothing."""
     if functional is None:
         return [None] * count
@@ -129,14 +131,14 @@ def _through_affine(node: PairNode, step: AffineStep, state: Double, rows: Rows)
     originals = _pulled(step.original, original, count)
     if not step.one_form:
         across = _pulled(step.original, drift, count)
-        mixed = [_sum(d, a and a.with_values(-a.values)) for d, a in zip(drifts, across, strict=True)]
+        mixed = [
+            _sum(d, a and a.with_values(-a.values)) for d, a in zip(drifts, across, strict=True)
+        ]
     elif step.difference is not None:
         mixed = _pulled(step.difference, drift, count)
     else:
         mixed = [None] * count
-    states = [
-        Double(d, _sum(a, m)) for d, a, m in zip(drifts, originals, mixed, strict=True)
-    ]
+    states = [Double(d, _sum(a, m)) for d, a, m in zip(drifts, originals, mixed, strict=True)]
     zero = step.table.facts.new_zeros(len(rows.sample))
     shift, loss = step.table.spent(drift, rows, 0, 2) if drift is not None else (zero, zero)
     base, more = step.table.spent(original, rows, 1, 3) if original is not None else (zero, zero)

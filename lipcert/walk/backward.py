@@ -90,16 +90,19 @@ class Query:
             place = torch.zeros_like(sample)
         sign = torch.ones_like(sample)
         pair = torch.stack([sign, -sign], 1).flatten()
-        return cls(*(x.repeat_interleave(2) for x in (sample, index)), pair,
-                   place.repeat_interleave(2))
+        return cls(
+            *(x.repeat_interleave(2) for x in (sample, index)), pair, place.repeat_interleave(2)
+        )
 
     @classmethod
     def contrasts(cls, label: Tensor, count: int) -> "Query":
-        """value[label] - value[j] for every row and every j of `count`, the label included."""
-        sample = torch.arange(len(label), device=label.device).repeat_interleave(count)
-        other = torch.arange(count, device=label.device).repeat(len(label))
-        ones = torch.ones_like(sample)
-        return cls(sample, label.repeat_interleave(count), ones, torch.zeros_like(ones), other)
+        """value[label] - value[j] for each of (batch, labels) and every j of `count`."""
+        batch, labels = label.shape
+        where = torch.arange(batch, device=label.device).repeat_interleave(labels * count)
+        other = torch.arange(count, device=label.device).repeat(batch * labels)
+        ones = torch.ones_like(other)
+        index = label.flatten().repeat_interleave(count)
+        return cls(where, index, ones, torch.zeros_like(ones), other)
 
     def chunk(self, first: int, last: int) -> "Query":
         """Some of the rows."""

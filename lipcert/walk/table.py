@@ -82,7 +82,9 @@ class Table:
             index = place * channels + index // size
         return self.facts.flatten(2)[sample, :, index].unbind(1)
 
-    def blocks(self, functional: Functional, rows: Rows) -> Iterator[tuple[Where, Sequence[Tensor]]]:
+    def blocks(
+        self, functional: Functional, rows: Rows
+    ) -> Iterator[tuple[Where, Sequence[Tensor]]]:
         """Blocks of coefficients, each with facts that broadcast against them.
 
         Coefficients outside every block lie outside their map and are zero.

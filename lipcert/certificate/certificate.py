@@ -1,0 +1,108 @@
+"""The result of certifying a pair over a region."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lipcert.certificate.observed import Observed
+from lipcert.errors import Unsound
+from lipcert.sets.enclosure import Interval
+from lipcert.sets.region import Region
+
+
+class Verdict(StrEnum):
+    """What is known about a claim."""
+
+    PROVED = "proved"
+    REFUTED = "refuted"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Certificate:
+    """Proved and observed drift of a compressed network g from its original f.
+
+    All arrays are float64 on the CPU, (batch, *output shape).
+
+    Args:
+        region: the inputs quantified over, one region per row.
+        drift: proved bounds of g(x) - f(x) over all x of the region.
+        original: proved bounds of f(x).
+        compressed: proved bounds of g(x).
+        observed: extreme drifts that the attack found; None if no attack ran.
+        agreement: per row whether both networks give one top-1 label; None without labels.
+        method: name of the relaxation.
+        semantics: name of the arithmetic that the proof covers.
+        aligned: whether the difference was followed node by node.
+        provenance: files, hashes, versions, machine, dtype, device, seconds.
+    """
+
+    region: Region
+    drift: Interval
+    original: Interval
+    compressed: Interval
+    observed: Observed | None
+    agreement: tuple[Verdict, ...] | None
+    method: str
+    semantics: str
+    aligned: bool
+    provenance: Mapping[str, object]
+
+    def __post_init__(self) -> None:
+        """Refuse to exist beside a counterexample to its own bounds."""
+        seen = self.observed
+        if seen is None:
+            return
+        outside = (seen.lower < self.drift.lower) | (seen.upper > self.drift.upper)
+        if bool(outside.any()):
+            row = int(outside.flatten(1).any(1).nonzero()[0])
+            raise Unsound(
+                f"row {row}: an observed drift lies outside the proved bounds of {self.method}; "
+                "this is a bug in lipcert: please report it with both files and the region"
+            )
+
+    @property
+    def max_drift(self) -> Tensor:
+        """Proved upper bound of max |g(x) - f(x)| over outputs and region, (batch,)."""
+        return self.drift.magnitude().flatten(1).amax(1)
+
+    @property
+    def observed_drift(self) -> Tensor | None:
+        """Largest |g(x) - f(x)| that was found, (batch,); None if no attack ran."""
+        if self.observed is None:
+            return None
+        return self.observed.drift.magnitude().flatten(1).amax(1)
+
+    def verdict(self, max_drift: float) -> Verdict:
+        """Whether no output drifts by more than `max_drift` anywhere in the regions."""
+        if bool((self.max_drift <= max_drift).all()):
+            return Verdict.PROVED
+        seen = self.observed_drift
+        if seen is not None and bool((seen > max_drift).any()):
+            return Verdict.REFUTED
+        return Verdict.UNKNOWN
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `certificate.json` and `arrays.npz` into a folder; returns the JSON's path."""
+        from lipcert.certificate.store import save
+
+        return save(self, Path(folder))
+
+
+def agreement_of(proved: Tensor, observed: Observed | None) -> tuple[Verdict, ...]:
+    """Per row: proved, refuted by an input that was found, or unknown."""
+    found = (None,) * len(proved) if observed is None else observed.disagreement
+    rows = zip(proved.tolist(), found, strict=True)
+    return tuple(
+        Verdict.PROVED if sure else Verdict.UNKNOWN if against is None else Verdict.REFUTED
+        for sure, against in rows
+    )
+
+
+def on_cpu(box: Interval) -> Interval:
+    """As float64 on the CPU: exact."""
+    return Interval(box.lower.to("cpu", torch.float64), box.upper.to("cpu", torch.float64))

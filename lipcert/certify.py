@@ -1,0 +1,139 @@
+"""One call from a pair and a region to a certificate."""
+
+import hashlib
+import importlib.metadata
+import platform
+import time
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from lipcert.attacks.drift import DriftAttack
+from lipcert.certificate.certificate import Certificate, agreement_of, on_cpu
+from lipcert.errors import BadInput
+from lipcert.graph.layer_graph import LayerGraph
+from lipcert.graph.pair import Pair
+from lipcert.methods.base import Method
+from lipcert.methods.twin import TwinBounds
+from lipcert.numeric.placement import Placement
+from lipcert.read import read_module, read_onnx
+from lipcert.sets.region import Region
+from lipcert.walk.progress import Watch, quiet
+
+Network = str | Path | nn.Module
+VERSIONS = ("lipcert", "torch", "numpy", "onnx", "onnxruntime")
+
+
+def load_pair(
+    original: Network, compressed: Network, shape: tuple[int, ...] | None = None
+) -> Pair:
+    """Both networks read and aligned node by node.
+
+    Args:
+        original: f, an ONNX file or a PyTorch module.
+        compressed: g, likewise.
+        shape: of one input without the batch axis; needed for modules.
+
+    Raises:
+        BadFile: a file is malformed, truncated or unsafe.
+        UnsupportedOp: operations without a rule, all of them listed.
+        Mismatch: inputs or outputs differ in shape.
+    """
+    graphs = [_read(network, shape) for network in (original, compressed)]
+    files = None
+    if not isinstance(original, nn.Module) and not isinstance(compressed, nn.Module):
+        files = (Path(original), Path(compressed))
+    return Pair.of(graphs[0], graphs[1], files)
+
+
+def _read(network: Network, shape: tuple[int, ...] | None) -> LayerGraph:
+    if not isinstance(network, nn.Module):
+        return read_onnx(network)
+    if shape is None:
+        raise BadInput("load_pair: a module needs shape=(...), one input without the batch axis")
+    return read_module(network, shape)
+
+
+def certify(
+    pair: Pair,
+    region: Region,
+    method: Method | None = None,
+    *,
+    placement: Placement | None = None,
+    attack: DriftAttack | None = None,
+    watch: Watch = quiet,
+) -> Certificate:
+    """Proved bounds on the drift over the region, beside the worst drift that was found.
+
+    Args:
+        pair: from `load_pair`.
+        region: Box, Ball or Grid, inputs of the networks' shape.
+        method: the relaxation; twin bounds by default.
+        placement: device, dtype and memory budget; CPU and float64 by default.
+        attack: the search for drift; steps=0 and restarts=0 only samples.
+        watch: told the stage and how much of it is done.
+
+    Raises:
+        BadInput: the region's inputs do not have the networks' shape.
+        Unsound: an observation contradicts a bound: a bug of ours.
+    """
+    if region.shape != pair.original.input.shape:
+        raise BadInput(
+            f"region: inputs have shape {region.shape}, but '{pair.original.input.name}' of "
+            f"{pair.original.source} reads {pair.original.input.shape}"
+        )
+    method, placement, attack = method or TwinBounds(), placement or Placement(), attack or DriftAttack()
+    start = time.perf_counter()
+    bounds = method.certify(pair, region, placement, watch)
+    proved = time.perf_counter()
+    observed = attack.observe(pair, region, placement, pair.files, watch)
+    seconds = {"bounds": proved - start, "attack": time.perf_counter() - proved}
+    labels = len(pair.original.output.shape) == 1 and pair.original.output.shape[0] > 1
+    return Certificate(
+        region=region,
+        drift=on_cpu(bounds.drift),
+        original=on_cpu(bounds.original),
+        compressed=on_cpu(bounds.compressed),
+        observed=observed,
+        agreement=agreement_of(bounds.agree, observed) if labels else None,
+        method=type(method).__name__,
+        semantics="real",
+        aligned=pair.aligned,
+        provenance=_provenance(pair, method, attack, placement, seconds),
+    )
+
+
+def _provenance(
+    pair: Pair, method: Method, attack: DriftAttack, placement: Placement, seconds: dict[str, float]
+) -> dict[str, object]:
+    networks = (("original", pair.original), ("compressed", pair.compressed))
+    return {
+        "networks": {
+            name: {
+                "source": graph.source,
+                "content_sha256": graph.content_hash(),
+                "file_sha256": _file_hash(pair.files[k]) if pair.files else None,
+                "parameters": graph.parameters(),
+                "nodes": len(graph.nodes),
+            }
+            for k, (name, graph) in enumerate(networks)
+        },
+        "options": {"method": _options(method), "attack": _options(attack)},
+        "placement": {"device": str(placement.device), "dtype": str(placement.dtype)},
+        "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
+        "machine": f"{platform.machine()} {platform.system()}, Python {platform.python_version()}",
+        "threads": torch.get_num_threads(),
+        "seconds": seconds,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _options(value: object) -> dict[str, object]:
+    assert is_dataclass(value)
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _file_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

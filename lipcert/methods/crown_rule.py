@@ -1,0 +1,161 @@
+"""How rows of functionals are pulled backward through one network, with adaptive slopes.
+
+Source: H. Zhang et al., Efficient neural network robustness certification with general activation
+functions, NeurIPS 2018 (Theorem 3.2); rounding as in BOUNDS.md section 3.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import singledispatch
+
+import torch
+from torch import Tensor
+
+from lipcert.errors import UnsupportedOp
+from lipcert.graph.layer_graph import Node
+from lipcert.methods.interval import reach_of_linear
+from lipcert.numeric.rounding import down, gamma, inflate, unit_roundoff, up
+from lipcert.ops.functional import Functional, Shape
+from lipcert.ops.kinds import Affine, Elementwise, Op
+from lipcert.sets.enclosure import Interval
+from lipcert.walk.backward import Pull, Query
+from lipcert.walk.support import Support
+from lipcert.walk.table import Rows, Table, contract
+
+SPARE = 16  # additions of partial results beyond the sums that are counted
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """Rows of functionals on one network's node."""
+
+    functional: Functional
+
+    def plus(self, other: "Row") -> "Row":
+        """Sum on a node that several others read."""
+        return Row(self.functional.plus(other.functional))
+
+    def size(self) -> int:
+        """Bytes per row."""
+        values = self.functional.values
+        return values[0].numel() * values.element_size() if len(values) else 1
+
+
+@singledispatch
+def facts(op: Op, value: Interval, *boxes: Interval) -> tuple[Tensor, ...]:
+    """Per neuron, all that the backward step through `op` needs besides the operation."""
+    raise UnsupportedOp(f"crown: no rule for {type(op).__name__}")
+
+
+@facts.register
+def facts_of_affine(op: Affine, value: Interval, *boxes: Interval) -> tuple[Tensor, ...]:
+    """Constant, and what one unit of coefficient can lose to rounding and weight error.
+
+    The product of coefficients and weights is off by at most gamma |coefficients| |weights|
+    (Higham, eq. 3.12), whose effect on the bound is that times the largest input.
+    """
+    dtype, count = value.lower.dtype, value.lower[0].numel()
+    reach = reach_of_linear(op, *(box.magnitude() for box in boxes))
+    constant = op.constant(value.lower)
+    if constant is None:
+        constant = value.lower.new_zeros(())
+    loss = (gamma(op.terms + len(boxes), dtype) + 2 * op.weight_error) * reach
+    loss = loss + (gamma(count + SPARE, dtype) + 2 * op.weight_error) * constant.abs()
+    loss = loss + SPARE * unit_roundoff(dtype) * value.magnitude()
+    return constant.expand_as(reach), per_channel(inflate(loss, 8))
+
+
+def per_channel(loss: Tensor) -> Tensor:
+    """On maps, the largest loss of a channel for all of it: a table that is cheap to read."""
+    return loss.amax((2, 3), keepdim=True).expand_as(loss) if loss.ndim == 4 else loss
+
+
+@facts.register
+def facts_of_elementwise(op: Elementwise, value: Interval, *boxes: Interval) -> tuple[Tensor, ...]:
+    """Lower and upper lines, moved apart by what one unit of coefficient can lose to rounding."""
+    (box,) = boxes
+    lines = op.lines(box)
+    steep = torch.maximum(lines.lower_slope.abs(), lines.upper_slope.abs())
+    high = torch.maximum(lines.lower_intercept.abs(), lines.upper_intercept.abs())
+    dtype = high.dtype
+    loss = gamma(4, dtype) * (steep * box.magnitude() + value.magnitude())
+    loss = loss + gamma(high[0].numel() + SPARE, dtype) * high
+    loss = inflate(loss, 4)
+    return (
+        lines.lower_slope,
+        down(lines.lower_intercept - loss),
+        lines.upper_slope,
+        up(lines.upper_intercept + loss),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrownRule:
+    """Pulls rows through one network whose nodes are enclosed so far as needed."""
+
+    nodes: Mapping[str, Node]
+    tables: Mapping[str, Table]
+    support: Support
+
+    def start(self, name: str, query: Query, rows: Rows) -> Pull[Row]:
+        """Affine nodes give their weights' rows; others start from unit functionals."""
+        node, like = self.nodes[name], self.support.hull.lower
+        if query.minus is not None or not isinstance(node.op, Affine):
+            return self.step(name, Row(asked(query, node.shape, like)), rows)
+        below = node.op.coordinates(query.index, node.shape, like)
+        states = tuple(Row(signed(part, query.sign)) for part in below)
+        constant, loss = self.tables[name].at(rows.sample, query.index, node.shape)
+        return Pull(tuple(zip(node.inputs, states, strict=True)), constant * query.sign, loss)
+
+    def step(self, name: str, state: Row, rows: Rows) -> Pull[Row]:
+        """Through one node."""
+        node, table = self.nodes[name], self.tables[name]
+        if isinstance(node.op, Affine):
+            constant, slack = table.spent(state.functional, rows, 0, 1)
+            states = tuple(Row(part) for part in node.op.adjoint(state.functional))
+            return Pull(tuple(zip(node.inputs, states, strict=True)), constant, slack)
+        below, constant = through_lines(state.functional, table, rows, (0, 1, 2, 3))
+        return Pull(((node.inputs[0], Row(below)),), constant, torch.zeros_like(constant))
+
+    def finish(self, state: Row, rows: Rows) -> Tensor:
+        """Least value over the region."""
+        return self.support.least(state.functional, rows)
+
+
+def asked(query: Query, shape: Shape, like: Tensor) -> Functional:
+    """The query's coordinates, or differences of two, as functionals on the node itself."""
+    functional = Functional.unit(query.index, shape, like)
+    if query.minus is not None:
+        other = Functional.unit(query.minus, shape, like).dense()
+        functional = functional.dense().plus(other.with_values(-other.values))
+    return signed(functional, query.sign)
+
+
+def signed(functional: Functional, sign: Tensor) -> Functional:
+    """Each functional times its row's sign."""
+    values = functional.values
+    return functional.with_values(values * sign.view(-1, *[1] * (values.ndim - 1)).to(values))
+
+
+def through_lines(
+    functional: Functional, table: Table, rows: Rows, facts: tuple[int, int, int, int]
+) -> tuple[Functional, Tensor]:
+    """A nonnegative coefficient takes the lower line, a negative one the upper.
+
+    Args:
+        functional: on the value of an activation.
+        table: facts of the activation.
+        rows: who reads what.
+        facts: places in the table of lower slope and intercept, upper slope and intercept.
+
+    Returns:
+        The functional on the activation's input, and the intercepts' sum per row.
+    """
+    values = functional.values
+    below, constant = torch.zeros_like(values), values.new_zeros(len(values))
+    low_slope, low, high_slope, high = facts
+    for where, fact in table.blocks(functional, rows):
+        plus, minus = values[where].clamp(min=0), values[where].clamp(max=0)
+        constant[where[0]] = contract(plus, fact[low]) + contract(minus, fact[high])
+        torch.addcmul(plus.mul_(fact[low_slope]), minus, fact[high_slope], out=below[where])
+    return functional.with_values(below), constant

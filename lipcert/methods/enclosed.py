@@ -1,0 +1,102 @@
+"""One network with a proved box on every node."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lipcert.graph.layer_graph import LayerGraph, Node
+from lipcert.methods.agreement import margins
+from lipcert.methods.crown_rule import CrownRule, facts
+from lipcert.methods.interval import image
+from lipcert.numeric.placement import Placement
+from lipcert.ops.kinds import Affine, Elementwise
+from lipcert.sets.enclosure import Interval
+from lipcert.sets.region import Region
+from lipcert.walk.backward import Query, Rule, S, least
+from lipcert.walk.progress import Watch, quiet
+from lipcert.walk.support import Support
+from lipcert.walk.table import Table
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Enclosed:
+    """A network with proved boxes on every node, ready for more backward walks."""
+
+    graph: LayerGraph
+    boxes: Mapping[str, Interval]
+    rule: CrownRule
+    placement: Placement
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Topological order."""
+        return tuple(node.name for node in self.graph.nodes)
+
+    def margins(self, label: Tensor) -> Tensor:
+        """Lower bounds of output[label] less every other output, (batch, outputs)."""
+        count = self.graph.output.shape[0]
+        return margins(self.names, self.rule, self.placement, label, count)
+
+    def output(self) -> Interval:
+        """Bounds on every output, tightened by a backward walk."""
+        return self.tightened(self.graph.output.name)
+
+    def tightened(self, name: str, mask: Tensor | None = None) -> Interval:
+        """A node's box, walked backward from wherever `mask` is true (everywhere by default)."""
+        box = self.boxes[name]
+        mask = torch.ones_like(box.lower, dtype=torch.bool) if mask is None else mask
+        return tightened(box, mask, self.names, name, self.rule, self.placement)
+
+
+def tightened(
+    box: Interval,
+    mask: Tensor,
+    names: Sequence[str],
+    target: str,
+    rule: Rule[S],
+    placement: Placement,
+) -> Interval:
+    """The box intersected with proved backward bounds where `mask` (batch, *shape) is true."""
+    if not bool(mask.any()):
+        return box
+    query = Query.both_sides(mask)
+    bounds = least(names, target, query, rule, placement)
+    where = (query.sample[0::2], query.index[0::2])
+    lower, upper = (end.flatten(1).clone() for end in (box.lower, box.upper))
+    lower[where] = torch.maximum(lower[where], bounds[0::2])
+    upper[where] = torch.minimum(upper[where], -bounds[1::2])
+    return Interval(lower.view_as(box.lower), upper.view_as(box.upper))
+
+
+def enclose(
+    graph: LayerGraph, region: Region, placement: Placement, watch: Watch = quiet
+) -> Enclosed:
+    """Proved boxes (batch, *shape) of every node, tight where a nonlinearity reads them."""
+    graph = graph.placed(placement)
+    support = Support.of(region, placement)
+    boxes: dict[str, Interval] = {graph.input.name: support.hull}
+    tables: dict[str, Table] = {}
+    rule = CrownRule(graph.by_name(), tables, support)
+    names = [node.name for node in graph.nodes]
+    readers = graph.readers()
+    for done, node in enumerate(graph.nodes[1:]):
+        watch(f"bounding {graph.source}", done, len(names) - 1)
+        assert node.op is not None
+        inputs = [boxes[name] for name in node.inputs]
+        box = image(node.op, *inputs)
+        mask = _undecided(node, readers[node.name], box)
+        tables[node.name] = Table.pack(facts(node.op, box, *inputs))
+        boxes[node.name] = tightened(box, mask, names, node.name, rule, placement)
+    return Enclosed(graph, boxes, rule, placement)
+
+
+def _undecided(node: Node, readers: tuple[Node, ...], box: Interval) -> Tensor:
+    """Neurons whose box a backward walk may tighten to the profit of a nonlinearity."""
+    mask = torch.zeros_like(box.lower, dtype=torch.bool)
+    if isinstance(node.op, Affine):
+        for reader in readers:
+            if isinstance(reader.op, Elementwise):
+                mask |= ~reader.op.settled(box)
+    return mask

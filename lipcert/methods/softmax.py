@@ -1,0 +1,51 @@
+"""Drift of probabilities from the drift of logits."""
+
+import torch
+from torch import Tensor
+
+from lipcert.numeric.rounding import down, unit_roundoff, up
+from lipcert.ops.softmax import Softmax
+from lipcert.sets.enclosure import Interval
+
+
+def through_softmax(
+    original: Interval, compressed: Interval, contrast: Interval
+) -> tuple[Interval, Interval, Interval]:
+    r"""Bounds on the drift of softmax outputs, and on both softmax outputs.
+
+    With $r = 1/p_i - 1$ of f, g has $r m$ where $m$ lies between the extremes over $j \ne i$ of
+    $\exp(\delta_j - \delta_i)$. The drift $1/(1 + r m) - 1/(1 + r)$ falls in m, and for fixed m its
+    extremum in r is at $1/\sqrt m$, with value $(1 - \sqrt m) / (1 + \sqrt m)$.
+
+    Args:
+        original: logits of f, (batch, outputs).
+        compressed: logits of g, (batch, outputs).
+        contrast: drift of logit i less drift of logit j, (batch, outputs, outputs).
+    """
+    first, second = Softmax().image(original), Softmax().image(compressed)
+    diagonal = torch.eye(contrast.lower.shape[-1], dtype=torch.bool, device=first.lower.device)
+    most = (-contrast.lower).masked_fill(diagonal, -torch.inf).amax(-1)
+    least = (-contrast.upper).masked_fill(diagonal, torch.inf).amin(-1)
+    lower = _extreme(most.clamp(-500, 500), first, most > 500, -1.0)
+    upper = _extreme(least.clamp(-500, 500), first, least < -500, 1.0)
+    drift = second.minus(first).intersect(Interval(lower, upper))
+    return drift, first, second
+
+
+def _extreme(log_ratio: Tensor, probability: Interval, unknown: Tensor, sign: float) -> Tensor:
+    """Bound of the drift at one extreme ratio: below for sign -1, above for sign 1.
+
+    Wherever the ratio cannot raise (or lower) the drift the bound at either end of the range of p
+    is on the safe side of it, since the drift is unimodal in r.
+    """
+    odds = [
+        1 / p.clamp(min=torch.finfo(log_ratio.dtype).tiny) - 1
+        for p in (probability.upper, probability.lower)
+    ]
+    peak = torch.exp(-log_ratio / 2).clamp(min=odds[0]).minimum(odds[1])
+    ratio = torch.exp(log_ratio)
+    values = torch.stack([1 / (1 + r * ratio) - 1 / (1 + r) for r in (*odds, peak)])
+    pad = 128 * unit_roundoff(ratio.dtype) * (1 + log_ratio.abs())
+    if sign < 0:
+        return torch.where(unknown, -torch.ones_like(pad), down(values.amin(0) - pad))
+    return torch.where(unknown, torch.ones_like(pad), up(values.amax(0) + pad))
