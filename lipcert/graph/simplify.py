@@ -17,6 +17,7 @@ from lipcert.ops.conv import Conv
 from lipcert.ops.kinds import Op
 from lipcert.ops.linear import Linear
 from lipcert.ops.pad import Pad
+from lipcert.ops.quantize import Quantize
 from lipcert.ops.reshape import Reshape
 from lipcert.ops.scale import Scale
 from lipcert.ops.select import Select
@@ -59,7 +60,7 @@ def _place(
     """Adds a node, merged with as many of those above it as the rules allow."""
     while node.op is not None and len(node.inputs) == 1:
         above = nodes[node.inputs[0]]
-        if _does_nothing(node.op, above):
+        if _does_nothing(node.op, above) or _on_grid(nodes, node.op, above):
             readers[above.name] += readers[node.name] - 1
             renamed[node.name] = above.name
             return
@@ -88,6 +89,24 @@ def _does_nothing(op: Op, above: Node) -> bool:
     if isinstance(op, Select):
         return op.index == tuple(range(op.size))
     return isinstance(op, Pad) and not any((*op.before, *op.after))
+
+
+def _on_grid(nodes: dict[str, Node], op: Op, above: Node) -> bool:
+    """Whether the operation rounds what the same rounding made, moved about at most."""
+    if not isinstance(op, Quantize):
+        return False
+    whole = op.scale.numel() == op.lowest.numel() == op.highest.numel() == 1
+    while whole and isinstance(above.op, Reshape | Transpose | Select):
+        above = nodes[above.inputs[0]]
+    first = above.op
+    return isinstance(first, Quantize) and all(
+        torch.equal(mine.reshape(-1), other.reshape(-1)) and (whole or mine.shape == other.shape)
+        for mine, other in (
+            (op.scale, first.scale),
+            (op.lowest, first.lowest),
+            (op.highest, first.highest),
+        )
+    )
 
 
 def _linear_then_scale(first: Op, second: Op) -> Linear | None:

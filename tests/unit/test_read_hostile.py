@@ -40,7 +40,7 @@ def external(location: str, **facts: int) -> Callable[[onnx.ModelProto], None]:
     return change
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"no model", os.urandom(500)])
+@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"no model", bytes(range(256))])
 def test_what_is_no_onnx_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.onnx").write_bytes(content)
     with pytest.raises(BadFile, match=r"x\.onnx"):

@@ -15,6 +15,7 @@ from lipcert.ops.conv import Conv
 from lipcert.ops.kinds import Op
 from lipcert.ops.linear import Linear
 from lipcert.ops.pad import Pad
+from lipcert.ops.quantize import Quantize
 from lipcert.ops.relu import Relu
 from lipcert.ops.reshape import Reshape
 from lipcert.ops.scale import Scale
@@ -45,6 +46,11 @@ def conv(pads: tuple[int, int, int, int] = (1, 0, 0, 1)) -> Conv:
     return Conv(rand(3, 2, 2, 2), rand(3), (2, 4, 4), pads=pads)
 
 
+def rounding(step: float, *shape: int) -> Quantize:
+    ends = (torch.full(shape, end, dtype=torch.float64) for end in (-128, 127))
+    return Quantize(torch.full(shape, step, dtype=torch.float64), *ends)
+
+
 def scale(*shape: int) -> Scale:
     return Scale(rand(*shape), rand(*shape) + 3)
 
@@ -70,6 +76,13 @@ def scale(*shape: int) -> Scale:
         ((4,), [Reshape((4,), (2, 2)), Reshape((2, 2), (4,)), Relu()], ["x", "n2"]),
         ((2, 3), [Transpose((1, 0)), Transpose((1, 0)), Relu()], ["x", "n2"]),
         ((3,), [Select(0, (0, 1, 2), 3), Pad((0,), (0,), (3,)), Relu()], ["x", "n2"]),
+        ((4,), [rounding(0.1, 1), Reshape((4,), (2, 2)), Select(0, (1,), 2), rounding(0.1, 1, 1)],
+         ["x", "n0", "n1", "n2"]),
+        ((4,), [rounding(0.1, 1), rounding(0.2, 1)], ["x", "n0", "n1"]),
+        ((4,), [rounding(0.1, 4), rounding(0.1, 4), Relu()], ["x", "n0", "n2"]),
+        ((2, 2), [rounding(0.1, 2, 1), rounding(0.1, 1, 2)], ["x", "n0", "n1"]),
+        ((2, 2), [rounding(0.1, 2, 1), Transpose((1, 0)), rounding(0.1, 2, 1)],
+         ["x", "n0", "n1", "n2"]),
         ((3,), [Relu(), Scale(column(1, 1, 1), column(0, 0, 0))], ["x", "n0"]),
     ],
 )  # fmt: skip
