@@ -89,20 +89,38 @@ class Table:
 
         Coefficients outside every block lie outside their map and are zero.
         """
-        if functional.origin is not None and self.facts.shape[2:4] != (1, 1):
-            yield from self._patches(functional, functional.origin, rows)
-            return
-        size = functional.values.numel() // max(1, len(rows.by_sample))
-        if len(rows.by_sample) > 1 and size < WORTH_A_LOOP:
-            yield (slice(None),), self.facts[rows.sample].unbind(1)
-            return
-        for run in rows.by_sample:
-            yield (run.rows,), self.facts[run.sample].unbind(0)
+        patches = functional.origin is not None and self.facts.shape[2:4] != (1, 1)
+        runs = rows.by_place if patches else rows.by_sample
+        if functional.values.numel() < WORTH_A_LOOP * len(runs) and len(runs) > 1:
+            gathered = self._gathered(functional, rows) if patches else self.facts[rows.sample]
+            yield (slice(None),), gathered.unbind(1)
+        elif patches:
+            yield from self._patches(functional, rows)
+        else:
+            for run in runs:
+                yield (run.rows,), self.facts[run.sample].unbind(0)
+
+    def _gathered(self, functional: Functional, rows: Rows) -> Tensor:
+        """(rows, facts, h, w, channels), zero where a patch sticks out of the map."""
+        origin = functional.origin
+        assert origin is not None
+        _, high, wide, _ = functional.values.shape
+        _, height, width = functional.shape
+        down = origin[:, 0, None] + torch.arange(high, device=origin.device)
+        right = origin[:, 1, None] + torch.arange(wide, device=origin.device)
+        inside = ((down >= 0) & (down < height))[:, :, None]
+        inside = inside & ((right >= 0) & (right < width))[:, None, :]
+        down, right = down.clamp(0, height - 1), right.clamp(0, width - 1)
+        maps = self.facts.permute(0, 2, 3, 1, 4)
+        found = maps[rows.sample[:, None, None], down[:, :, None], right[:, None, :]]
+        return (found * inside[..., None, None].to(found)).permute(0, 3, 1, 2, 4)
 
     def _patches(
-        self, functional: Functional, origin: Tensor, rows: Rows
+        self, functional: Functional, rows: Rows
     ) -> Iterator[tuple[Where, Sequence[Tensor]]]:
         """Views of the map where it meets each run's patch."""
+        origin = functional.origin
+        assert origin is not None
         _, high, wide, _ = functional.values.shape
         _, height, width = functional.shape
         first = torch.tensor([run.rows.start for run in rows.by_place], device=origin.device)
