@@ -1,10 +1,10 @@
-"""Projected gradient ascent with steps that halve where nothing is gained.
+"""Projected gradient ascent with momentum and steps that shrink to nothing.
 
-Source: F. Croce and M. Hein, Reliable evaluation of adversarial robustness with an ensemble of
-diverse parameter-free attacks, ICML 2020, section 3: the idea of halving and restarting at the
-best point; the rule here is simpler.
+Source: Y. Dong et al., Boosting adversarial attacks with momentum, CVPR 2018, algorithm 1; the
+step size falls linearly instead of staying.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -12,7 +12,9 @@ from torch import Tensor
 
 from lipcert.attacks.field import Field
 
-LEAST_SHARE = 2.0**-6
+FIRST_SHARE = 0.5  # of the region's width, moved by the first step
+LAST_SHARE = 0.01
+MOMENTUM = 0.9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,63 +38,58 @@ class Searches:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _State:
-    """Where each search is, and the best it has seen; all start with axis `searches`."""
+    """Where each search is and which way it has been going; all start with axis `searches`."""
 
     rows: Tensor
     columns: Tensor
     place: Tensor
-    best: Tensor
-    value: Tensor
-    slope: Tensor
-    share: Tensor
-
-    @classmethod
-    def of(cls, searches: Searches) -> "_State":
-        """Before the first evaluation."""
-        start = searches.starts
-        low = start.new_full((len(start),), -torch.inf)
-        flat = torch.zeros_like(start)
-        share = torch.ones_like(low)
-        return cls(searches.rows, searches.columns, start, start, low, flat, share)
+    course: Tensor
 
     def where(self, kept: Tensor) -> "_State":
         """Some of them."""
         return _State(*(getattr(self, f.name)[kept] for f in fields(self)))
 
 
-def climb(field: Field, searches: Searches, steps: int) -> None:
-    """Run the searches; everything they visit is counted in the field's record."""
-    for part in field.parts(len(searches.rows)):
-        state = _State.of(searches.part(part))
-        for _ in range(steps):
-            state = _stepped(field, state)
+def climb(field: Field, searches: Searches, steps: int, watch: Callable[[float], None]) -> None:
+    """Run the searches; everything they visit is counted in the field's record.
+
+    Args:
+        field: what to climb on.
+        searches: run side by side, as many at a time as memory allows.
+        steps: most evaluations of one search.
+        watch: told which share of the work is done.
+    """
+    total = len(searches.rows)
+    for part in field.parts(total):
+        some = searches.part(part)
+        state = _State(some.rows, some.columns, some.starts, torch.zeros_like(some.starts))
+        for step in range(steps):
+            left = 1 - step / steps
+            state = _stepped(field, state, LAST_SHARE + (FIRST_SHARE - LAST_SHARE) * left)
+            watch((part.start + len(some.rows) * (1 - left)) / total)
             if len(state.rows) == 0:
                 break
 
 
-def _stepped(field: Field, state: _State) -> _State:
-    """After one evaluation; searches that cannot move any more are left out."""
+def _stepped(field: Field, state: _State, share: float) -> _State:
+    """After one evaluation and one move; searches that have arrived are left out."""
     members = field.member(state.place, state.rows)
-    value, slope = field.slope(members, state.rows, state.columns)
-    better = value > state.value
-    wide = better.view(-1, *[1] * (slope.ndim - 1))
-    best = torch.where(wide, state.place, state.best)
-    slope = torch.where(wide, slope, state.slope)
-    share = torch.where(better, state.share, state.share / 2)
-    place = _moved(field, best, slope, share, state.rows)
-    moves = (place != best).flatten(1).any(1) & (share >= LEAST_SHARE)
-    after = _State(state.rows, state.columns, place, best, value.maximum(state.value), slope, share)
-    return after.where(moves)
+    slope = field.slope(members, state.rows, state.columns).nan_to_num(0.0, 0.0, 0.0)
+    flat = slope.flatten(1).abs().mean(1).clamp(min=torch.finfo(slope.dtype).tiny)
+    slope = slope / flat.view(-1, *[1] * (slope.ndim - 1))
+    course = MOMENTUM * state.course + slope
+    place = _moved(field, state, course, share)
+    leaves = (_moved(field, state, slope, share) != state.place).flatten(1).any(1)
+    return _State(state.rows, state.columns, place, course).where(leaves)
 
 
-def _moved(field: Field, places: Tensor, slope: Tensor, share: Tensor, rows: Tensor) -> Tensor:
-    """A share of the region's width along the sign of the slope, in a ball along the slope."""
+def _moved(field: Field, state: _State, course: Tensor, share: float) -> Tensor:
+    """A share of the region's width along the signs of the course, in a ball along the course."""
     hull, ball = field.region.hull, field.region.ball()
-    share = share.view(-1, *[1] * (places.ndim - 1))
-    lower, upper = hull.lower[rows], hull.upper[rows]
+    lower, upper = hull.lower[state.rows], hull.upper[state.rows]
     if ball is None:
-        moved = places + share * (upper - lower) * slope.sign()
+        moved = state.place + share * (upper - lower) * course.sign()
         return moved.maximum(lower).minimum(upper)
-    length = torch.linalg.vector_norm(slope.flatten(1), dim=1).clamp(min=1e-300)
-    scale = 2 * ball[1] / length.view_as(share)
-    return field.region.project(places + share * scale * slope, rows)
+    length = torch.linalg.vector_norm(course.flatten(1), dim=1).clamp(min=1e-300)
+    scale = share * 2 * ball[1] / length.view(-1, *[1] * (course.ndim - 1))
+    return field.region.project(state.place + scale * course, state.rows)

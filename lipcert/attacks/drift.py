@@ -42,8 +42,8 @@ class DriftAttack:
         seed: of the random members.
     """
 
-    steps: int = 20
-    restarts: int = 3
+    steps: int = 40
+    restarts: int = 2
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -83,9 +83,8 @@ def _searched(
     attack: DriftAttack, pair: Pair, region: Region, placement: Placement, watch: Watch
 ) -> Field:
     """A float64 field whose record holds the best members, as the search's dtype sees them."""
-    fine = replace(placement, dtype=torch.float64)
-    precise = _field(pair, region, fine)
-    field = replace(precise, networks=Networks.of(pair, _search_placement(region, fine)))
+    precise = _field(pair, region, replace(placement, dtype=torch.float64))
+    field = replace(precise, networks=precise.networks.hurried(_search_dtype(region)))
     centres = precise.centres
     rows, everyone = torch.arange(len(centres), device=centres.device), torch.arange(region.batch)
     generator = Generator().manual_seed(attack.seed)
@@ -94,21 +93,29 @@ def _searched(
         chance = region.sample(everyone, generator).to(centres)
         field.visit(field.member(chance, rows), rows)
     for restart in range(attack.restarts):
-        watch("attack: search", restart, attack.restarts)
         starts = centres if restart == 0 else region.sample(everyone, generator).to(centres)
-        climb(field, _searches(field, starts), attack.steps)
+        climb(field, _searches(field, starts), attack.steps, _restart_of(attack, restart, watch))
     if field.goals.classifies:
         bisect(precise)
         strengthen(field, attack.steps)
-    watch("attack: search", attack.restarts, attack.restarts)
     return precise
 
 
-def _search_placement(region: Region, fine: Placement) -> Placement:
+def _restart_of(attack: DriftAttack, restart: int, watch: Watch) -> Callable[[float], None]:
+    """Progress of one restart as progress of all, in steps."""
+
+    def told(share: float) -> None:
+        done = round((restart + share) * attack.steps)
+        watch("attack: search", done, attack.restarts * attack.steps)
+
+    return told
+
+
+def _search_dtype(region: Region) -> torch.dtype:
     """float32, unless it could not tell the members of the region apart."""
     hull = region.hull
     width, size = float((hull.upper - hull.lower).max()), float(hull.magnitude().max())
-    return fine if width < THIN * size else replace(fine, dtype=torch.float32)
+    return torch.float64 if width < THIN * size else torch.float32
 
 
 def _searches(field: Field, starts: Tensor) -> Searches:
@@ -117,7 +124,7 @@ def _searches(field: Field, starts: Tensor) -> Searches:
     drifts = 2 * goals.outputs
     columns = field.record.values[:, :drifts].topk(min(drifts, MOST_GOALS), 1).indices
     first = goals.largest if drifts > MOST_GOALS else goals.largest + 1
-    others = torch.arange(first, goals.count, device=columns.device)
+    others = torch.arange(first, min(goals.count, drifts + 3), device=columns.device)
     columns = torch.cat([columns, others.expand(len(columns), -1)], 1)
     rows = torch.arange(len(columns), device=columns.device)[:, None].expand_as(columns).flatten()
     return Searches(rows, columns.flatten(), starts[rows])

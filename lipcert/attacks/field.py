@@ -37,7 +37,7 @@ class Field:
         """Nothing visited yet; the reference is f's label at the centres."""
         hull = region.hull
         rows = torch.arange(len(hull.lower), device=hull.lower.device)
-        centres = region.project(hull.centre, rows)
+        centres = _member(region, hull.centre, rows)
         empty = Record.empty(centres, goals.count)
         field = cls(networks, region, goals, centres, rows, empty)
         with torch.no_grad():
@@ -57,26 +57,19 @@ class Field:
                 self.record.add(rows[part], points[part], values[-1])
         return torch.cat(values)
 
-    def slope(self, points: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """One goal per point and its gradient; counted for all goals. One batch, not split."""
+    def slope(self, points: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """Gradient of one goal per point; counted for all goals. One batch, not split."""
         with torch.enable_grad():
             moving = points.detach().clone().requires_grad_()
             values = self.goals.values(self.networks.respond(moving), self.reference[rows])
-            chosen = values.gather(1, columns[:, None])[:, 0]
+            chosen = values.gather(1, columns[:, None])
             (gradient,) = torch.autograd.grad(chosen.sum(), moving)
         self.record.add(rows, points, values)
-        return chosen.detach().to(points.dtype), gradient
+        return gradient
 
     def member(self, points: Tensor, rows: Tensor) -> Tensor:
         """Members of the region near `points`; in float32 wherever one is that near."""
-        members = self.region.project(points, rows)
-        if self.region.ball() is not None:
-            return members
-        hull = self.region.hull
-        short = members.float()
-        short = torch.where(short > hull.upper[rows], _next(short, -torch.inf), short)
-        short = torch.where(short < hull.lower[rows], _next(short, torch.inf), short).double()
-        return torch.where(self.region.project(short, rows) == short, short, members)
+        return _member(self.region, points, rows)
 
     def parts(self, count: int) -> Iterator[slice]:
         """Slices of at most as many points as memory allows."""
@@ -89,6 +82,27 @@ def on_device(region: Region, device: torch.device) -> Region:
     found = ((f.name, getattr(region, f.name)) for f in fields(region))  # type: ignore[arg-type]
     moved = {name: value.to(device) for name, value in found if isinstance(value, Tensor)}
     return replace(region, **moved)  # type: ignore[type-var]
+
+
+def _member(region: Region, points: Tensor, rows: Tensor) -> Tensor:
+    """Members that a float32 runtime reads unchanged, wherever there are any."""
+    members, hull, ball = region.project(points, rows), region.hull, region.ball()
+    lower, upper = hull.lower[rows], hull.upper[rows]
+    if ball is not None:
+        inside = _well_inside(members, ball[0][rows], ball[1])
+        return inside.maximum(lower).minimum(upper)
+    short = members.float()
+    short = torch.where(short > upper, _next(short, -torch.inf), short)
+    short = torch.where(short < lower, _next(short, torch.inf), short).double()
+    return torch.where(region.project(short, rows) == short, short, members)
+
+
+def _well_inside(points: Tensor, centres: Tensor, radius: float) -> Tensor:
+    """Drawn towards the centres by what rounding a small step onto a large centre can add."""
+    size = torch.maximum(points.abs(), centres.abs()).flatten(1)
+    slack = 2 * torch.finfo(points.dtype).eps * torch.linalg.vector_norm(size, dim=1)
+    share = (1 - slack / max(radius, 1e-300)).clamp(min=0)
+    return centres + (points - centres) * share.view(-1, *[1] * (points.ndim - 1))
 
 
 def _next(values: Tensor, towards: float) -> Tensor:

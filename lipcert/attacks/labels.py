@@ -40,4 +40,4 @@ def strengthen(field: Field, steps: int) -> None:
     rows = (record.values[:, column] > 0).nonzero().flatten()
     if len(rows):
         columns = torch.full_like(rows, column)
-        climb(field, Searches(rows, columns, record.points[rows, column]), steps)
+        climb(field, Searches(rows, columns, record.points[rows, column]), steps, lambda _: None)

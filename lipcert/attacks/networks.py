@@ -1,10 +1,11 @@
 """Both networks of a pair, placed once and evaluated at the same points."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from lipcert.attacks.fast import fast
 from lipcert.graph.layer_graph import LayerGraph
 from lipcert.graph.pair import Pair
 from lipcert.numeric.placement import Placement
@@ -55,6 +56,11 @@ class Networks:
         original, compressed = (_without_softmax(graph) for graph in whole)
         saturates = (original is not whole[0], compressed is not whole[1])
         return cls(original, compressed, saturates, placement)
+
+    def hurried(self, dtype: torch.dtype) -> "Networks":
+        """The same networks in a dtype and on faster kernels, right up to rounding."""
+        original, compressed = fast(self.original, dtype), fast(self.compressed, dtype)
+        return Networks(original, compressed, self.saturates, replace(self.placement, dtype=dtype))
 
     def respond(self, points: Tensor) -> Response:
         """Both networks at float64 points (points, *shape), cast to the networks' dtype."""
