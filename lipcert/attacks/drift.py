@@ -38,7 +38,7 @@ class DriftAttack:
 
     Args:
         steps: most steps of one search.
-        restarts: searches per goal: from the centre, then from random members.
+        restarts: searches per goal: from the centre, then from random members; none only samples.
         seed: of the random members.
     """
 

@@ -1,6 +1,7 @@
 """The attack finds what is there, and the runtime confirms it."""
 
 import gzip
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -201,7 +202,7 @@ def test_library_convolutions_are_the_same_function(pads: tuple[int, int, int, i
     torch.testing.assert_close(fast(graph, torch.float64)(points), graph(points))
 
 
-def test_replay_fills_the_batch_that_a_file_fixes(onnx_file) -> None:  # type: ignore[no-untyped-def]
+def test_replay_fills_the_batch_that_a_file_fixes(onnx_file: Callable[..., Path]) -> None:
     node = helper.make_node("Add", ["x", "c"], ["y"])
     one, two = (
         onnx_file([node], {"c": np.full((1, 2), k, np.float32)}, [4, 2], name=f"{k}.onnx")
