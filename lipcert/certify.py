@@ -26,9 +26,7 @@ Network = str | Path | nn.Module
 VERSIONS = ("lipcert", "torch", "numpy", "onnx", "onnxruntime")
 
 
-def load_pair(
-    original: Network, compressed: Network, shape: tuple[int, ...] | None = None
-) -> Pair:
+def load_pair(original: Network, compressed: Network, shape: tuple[int, ...] | None = None) -> Pair:
     """Both networks read and aligned node by node.
 
     Args:
@@ -84,7 +82,8 @@ def certify(
             f"region: inputs have shape {region.shape}, but '{pair.original.input.name}' of "
             f"{pair.original.source} reads {pair.original.input.shape}"
         )
-    method, placement, attack = method or TwinBounds(), placement or Placement(), attack or DriftAttack()
+    method, placement = method or TwinBounds(), placement or Placement()
+    attack = attack or DriftAttack()
     start = time.perf_counter()
     bounds = method.certify(pair, region, placement, watch)
     proved = time.perf_counter()

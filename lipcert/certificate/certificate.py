@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lipcert.certificate import store
 from lipcert.certificate.observed import Observed
 from lipcert.errors import Unsound
 from lipcert.sets.enclosure import Interval
@@ -88,9 +89,7 @@ class Certificate:
 
     def save(self, folder: str | Path) -> Path:
         """Write `certificate.json` and `arrays.npz` into a folder; returns the JSON's path."""
-        from lipcert.certificate.store import save
-
-        return save(self, Path(folder))
+        return store.save(self, Path(folder))
 
 
 def agreement_of(proved: Tensor, observed: Observed | None) -> tuple[Verdict, ...]:

@@ -1,27 +1,31 @@
 """Certificates on disk: one JSON file for the facts, one archive for the arrays."""
 
 import json
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
-from lipcert.certificate.certificate import Certificate
 from lipcert.sets.enclosure import Interval
+
+if TYPE_CHECKING:
+    from lipcert.certificate.certificate import Certificate
 
 FORMAT = "lipcert-certificate-0.1"
 
 
-def save(certificate: Certificate, folder: Path) -> Path:
+def save(certificate: "Certificate", folder: Path) -> Path:
     """Write `certificate.json` and `arrays.npz`; returns the JSON's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / "arrays.npz", allow_pickle=False, **_arrays(certificate))
+    np.savez_compressed(str(folder / "arrays.npz"), allow_pickle=False, **_arrays(certificate))
     path = folder / "certificate.json"
     path.write_text(json.dumps(as_json(certificate), indent=2) + "\n", encoding="utf-8")
     return path
 
 
-def as_json(certificate: Certificate) -> dict[str, object]:
+def as_json(certificate: "Certificate") -> dict[str, object]:
     """Facts and summaries; finite numbers only, null where nothing was proved or observed."""
     observed, agreement = certificate.observed, certificate.agreement
     return {
@@ -52,11 +56,13 @@ def _table(box: Interval) -> dict[str, object]:
 
 def _numbers(values: Tensor) -> object:
     """Nested lists; an infinite bound, which JSON cannot hold, becomes null."""
-    exact = values.double().numpy()
-    return np.where(np.isfinite(exact), exact, None).tolist()
+    if values.ndim:
+        return [_numbers(value) for value in values]
+    number = float(values)
+    return number if math.isfinite(number) else None
 
 
-def _arrays(certificate: Certificate) -> dict[str, np.ndarray]:
+def _arrays(certificate: "Certificate") -> dict[str, np.ndarray]:
     hull = certificate.region.hull
     boxes = {
         "region": hull,
@@ -69,7 +75,8 @@ def _arrays(certificate: Certificate) -> dict[str, np.ndarray]:
     if observed is not None:
         boxes["observed"] = observed.drift
         boxes |= {"runtime": observed.runtime} if observed.runtime is not None else {}
-        arrays |= {"lowest_input": observed.lowest.numpy(), "highest_input": observed.highest.numpy()}
+        arrays["lowest_input"] = observed.lowest.numpy()
+        arrays["highest_input"] = observed.highest.numpy()
         found = [(row, x) for row, x in enumerate(observed.disagreement) if x is not None]
         arrays |= {f"disagreement_{row}": x.numpy() for row, x in found}
     for name, box in boxes.items():

@@ -89,8 +89,7 @@ class LayerGraph:
         """The same network with weights on a device and in a dtype."""
         return LayerGraph(
             tuple(
-                Node(n.name, n.op and n.op.placed(placement), n.inputs, n.shape)
-                for n in self.nodes
+                Node(n.name, n.op and n.op.placed(placement), n.inputs, n.shape) for n in self.nodes
             ),
             self.source,
         )

@@ -1,39 +1,17 @@
 """Two networks aligned node by node, so that their difference can be followed."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lipcert.errors import Mismatch
+from lipcert.graph.align import PairNode, aligned
 from lipcert.graph.layer_graph import LayerGraph, Node
+from lipcert.graph.simplify import simplify
 from lipcert.graph.widen import widened
 from lipcert.ops.add import Add
-from lipcert.ops.kinds import Affine, Elementwise, Op
 from lipcert.ops.quantize import Quantize
 from lipcert.ops.relu import Relu
-from lipcert.ops.scale import Scale
 from lipcert.ops.softmax import Softmax
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PairNode:
-    """A value of f beside the value of g that plays the same part.
-
-    Args:
-        name: unique in the pair.
-        original: the node of f whose value this is.
-        compressed: the node of g whose value this is.
-        inputs: pair nodes read.
-        original_op: what f computes here from its inputs; None where only g computes.
-        compressed_op: what g computes here; None where only f computes.
-    """
-
-    name: str
-    original: Node
-    compressed: Node
-    inputs: tuple[str, ...]
-    original_op: Op | None
-    compressed_op: Op | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,9 +52,9 @@ class Pair:
                     f"{what} '{second.name}' of {compressed.source} has {second.shape}; "
                     "the two networks must read and return the same shapes"
                 )
-        original, compressed = with_relus(original), with_relus(compressed)
+        original, compressed = (with_relus(simplify(g)) for g in (original, compressed))
         compressed = widened(original, compressed)
-        return cls(original, compressed, _aligned_nodes(original, compressed), files=files)
+        return cls(original, compressed, aligned(original, compressed), files=files)
 
     @property
     def aligned(self) -> bool:
@@ -129,86 +107,3 @@ def with_relus(graph: LayerGraph) -> LayerGraph:
         else:
             nodes.append(node)
     return LayerGraph(tuple(nodes), graph.source)
-
-
-def _aligned_nodes(original: LayerGraph, compressed: LayerGraph) -> tuple[PairNode, ...]:
-    """Pair nodes in topological order, or none."""
-    aligner = _Aligner(original.by_name(), compressed.by_name(), {}, {})
-    end = aligner.match(original.output, compressed.output)
-    if end is None:
-        return ()
-    wanted, order = {end}, []
-    for name, node in reversed(aligner.nodes.items()):
-        if name in wanted:
-            order.append(node)
-            wanted.update(node.inputs)
-    return tuple(reversed(order))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Aligner:
-    """Matches values from the outputs down; a node that fits nothing is paired with nothing."""
-
-    original: Mapping[str, Node]
-    compressed: Mapping[str, Node]
-    found: dict[tuple[str, str], str | None]
-    nodes: dict[str, PairNode]
-
-    def match(self, f: Node, g: Node) -> str | None:
-        """Name of the pair node for these two values, or None if they do not correspond."""
-        key = (f.name, g.name)
-        if key not in self.found:
-            self.found[key] = self._input(f, g) or self._both(f, g) or self._either(f, g)
-        return self.found[key]
-
-    def _input(self, f: Node, g: Node) -> str | None:
-        if f.op is None and g.op is None:
-            return self._add(f, g, (), None, None)
-        return None
-
-    def _both(self, f: Node, g: Node) -> str | None:
-        if f.op is None or g.op is None or not _compatible(f.op, g.op):
-            return None
-        orders = [g.inputs]
-        if isinstance(g.op, Add) and g.op.signs == (1, 1):
-            orders.append(g.inputs[::-1])
-        for order in orders:
-            inputs = [
-                self.match(self.original[a], self.compressed[b])
-                for a, b in zip(f.inputs, order, strict=True)
-            ]
-            if all(name is not None for name in inputs):
-                return self._add(f, g, tuple(str(name) for name in inputs), f.op, g.op)
-        return None
-
-    def _either(self, f: Node, g: Node) -> str | None:
-        """A node of one network alone: a quantiser first, then whatever keeps the shape."""
-        sides = [(f, self.compressed[g.inputs[0]], None, g.op)] if _alone(g.op) else []
-        if _alone(f.op):
-            sides.append((self.original[f.inputs[0]], g, f.op, None))
-        for below_f, below_g, f_op, g_op in sides:
-            below = self.match(below_f, below_g)
-            if below is not None:
-                return self._add(f, g, (below,), f_op, g_op)
-        return None
-
-    def _add(
-        self, f: Node, g: Node, inputs: tuple[str, ...], f_op: Op | None, g_op: Op | None
-    ) -> str:
-        name = f.name if f.name == g.name else f"{f.name}|{g.name}"
-        self.nodes[name] = PairNode(name, f, g, inputs, f_op, g_op)
-        return name
-
-
-def _compatible(f: Op, g: Op) -> bool:
-    """Whether the difference of the two values has a rule."""
-    if isinstance(f, Affine):
-        return f.same_form(g)
-    if isinstance(f, Elementwise) and isinstance(g, Elementwise):
-        return isinstance(f, Quantize) == isinstance(g, Quantize)
-    return type(f) is type(g)
-
-
-def _alone(op: Op | None) -> bool:
-    """Whether a node may stand against nothing in the other network."""
-    return isinstance(op, Elementwise | Scale)

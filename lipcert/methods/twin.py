@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lipcert.graph.pair import Pair, PairNode
+from lipcert.graph.align import PairNode
+from lipcert.graph.pair import Pair
 from lipcert.methods.agreement import label_of, margins, positive
 from lipcert.methods.base import Bounds, Method
 from lipcert.methods.crown import joint_bounds

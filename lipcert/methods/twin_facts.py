@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from lipcert.errors import UnsupportedOp
-from lipcert.graph.pair import PairNode
+from lipcert.graph.align import PairNode
 from lipcert.methods.coupling import coupling
 from lipcert.methods.crown_rule import SPARE, per_channel
 from lipcert.methods.interval import image_of_linear, reach_of_linear
 from lipcert.methods.twin_rule import AffineStep, ElementwiseStep, Step
 from lipcert.numeric.placement import Placement
 from lipcert.numeric.rounding import down, gamma, inflate, unit_roundoff, up
-from lipcert.ops.kinds import Affine, Elementwise, Op
+from lipcert.ops.kinds import Affine, Elementwise
 from lipcert.sets.enclosure import Interval, Twin
 from lipcert.walk.table import Table
 
@@ -35,18 +35,14 @@ def step_of(
         placement: dtype and device of the step.
     """
     f, g = node.original_op, node.compressed_op
-    if _is(Affine, f, g):
-        return _affine_step(node, inputs, original, compressed, placement)
-    if _is(Elementwise, f, g):
+    if isinstance(f, Affine | None) and isinstance(g, Affine | None):
+        return _affine_step(f, g, inputs, original, compressed, placement)
+    if isinstance(f, Elementwise | None) and isinstance(g, Elementwise | None):
         return _elementwise_step(f, g, inputs[0], original, compressed, placement)
     raise UnsupportedOp(
         f"twin: no rule for {type(f or g).__name__} at node '{node.name}'; "
         "only affine and elementwise operations can be followed in pairs"
     )
-
-
-def _is(kind: type[Op], *ops: Op | None) -> bool:
-    return all(op is None or isinstance(op, kind) for op in ops)
 
 
 def _elementwise_step(
@@ -111,15 +107,13 @@ class _Affines:
 
 
 def _affine_step(
-    node: PairNode,
+    f: Affine | None,
+    g: Affine | None,
     inputs: list[Twin],
     original: Interval,
     compressed: Interval,
     placement: Placement,
 ) -> tuple[Step, Twin]:
-    f, g = node.original_op, node.compressed_op
-    assert f is None or isinstance(f, Affine)
-    assert g is None or isinstance(g, Affine)
     one_form = f is not None and g is not None and g.same_form(f)
     difference = g.minus(f) if one_form and f is not None and g is not None else None
     ops = _Affines(

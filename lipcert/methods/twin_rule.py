@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lipcert.graph.pair import PairNode
+from lipcert.graph.align import PairNode
 from lipcert.methods.crown_rule import asked, signed, through_lines
 from lipcert.ops.functional import Functional
 from lipcert.ops.kinds import Affine
@@ -80,8 +80,9 @@ class TwinRule:
         """Single coordinates of the drift, or differences of two."""
         node, step = self.nodes[name], self.steps[name]
         shape, like = node.original.shape, self.support.hull.lower
-        simple = isinstance(step, AffineStep) and step.one_form and query.minus is None
-        if not simple or step.compressed is None:
+        if not isinstance(step, AffineStep) or step.compressed is None or query.minus is not None:
+            return self.step(name, Double(asked(query, shape, like), None), rows)
+        if not step.one_form:
             return self.step(name, Double(asked(query, shape, like), None), rows)
         drifts = step.compressed.coordinates(query.index, shape, like)
         originals: list[Functional | None] = [None] * len(drifts)

@@ -88,11 +88,9 @@ class Query:
         else:
             sample, index = mask.flatten(1).nonzero().unbind(1)
             place = torch.zeros_like(sample)
-        sign = torch.ones_like(sample)
-        pair = torch.stack([sign, -sign], 1).flatten()
-        return cls(
-            *(x.repeat_interleave(2) for x in (sample, index)), pair, place.repeat_interleave(2)
-        )
+        sample, index, place = (x.repeat_interleave(2) for x in (sample, index, place))
+        sign = 1 - 2 * (torch.arange(len(sample), device=sample.device) % 2)
+        return cls(sample, index, sign, place)
 
     @classmethod
     def contrasts(cls, label: Tensor, count: int) -> "Query":

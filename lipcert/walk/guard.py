@@ -1,13 +1,13 @@
 """The arithmetic that bounds are computed in: plain IEEE sums of products."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
 
 
 @contextmanager
-def direct_arithmetic() -> Iterator[None]:
+def direct_arithmetic() -> Generator[None]:
     """No TF32, no bfloat16 products, no autograd; what was set before comes back.
 
     gamma_n covers sums of correctly rounded products in any order and nothing else.
