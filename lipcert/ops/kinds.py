@@ -11,6 +11,7 @@ from typing import Self, cast
 import torch
 from torch import Tensor
 
+from lipcert.errors import BadInput
 from lipcert.numeric.placement import Placement
 from lipcert.numeric.rounding import down, unit_roundoff, up
 from lipcert.ops.functional import Functional, Shape
@@ -55,7 +56,10 @@ class Op(ABC):
 
     def rounded(self, relative: float) -> Self:
         """The same operation after its tensors moved by at most `relative` of themselves."""
-        raise TypeError(f"{type(self).__name__}: parameters must be exact in the chosen dtype")
+        raise BadInput(
+            f"{type(self).__name__}: its parameters cannot be written in the chosen dtype; "
+            "use dtype float64"
+        )
 
 
 class Affine(Op):

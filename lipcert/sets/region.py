@@ -137,13 +137,18 @@ class Ball(Region):
         return self.centre, self.radius
 
     def project(self, points: Tensor, rows: Tensor) -> Tensor:
-        """Clamped, then drawn towards the centre until inside; the range is convex around it."""
-        hull = self.hull
-        centre = self.centre[rows]
+        """Clamped, then drawn towards the centre until inside; the range is convex around it.
+
+        Rounding of centre plus step moves a point by at most an ulp of each coordinate: that much
+        of the radius is kept in hand, so members are members in exact arithmetic.
+        """
+        hull, centre = self.hull, self.centre[rows]
         step = points.maximum(hull.lower[rows]).minimum(hull.upper[rows]) - centre
+        reach = torch.linalg.vector_norm((centre.abs() + self.radius).flatten(1), dim=1)
+        allowed = (self.radius * (1 - 1e-12) - reach * 2.0**-50).clamp(min=0)
         length = torch.linalg.vector_norm(step.flatten(1), dim=1) * (1 + 1e-12)
-        share = (self.radius / length.clamp(min=1e-300)).clamp(max=1)
-        inside = centre + step * share.view(-1, *[1] * (step.ndim - 1)) * (1 - 1e-12)
+        share = (allowed / length.clamp(min=1e-300)).clamp(max=1)
+        inside = centre + step * share.view(-1, *[1] * (step.ndim - 1))
         return inside.maximum(hull.lower[rows]).minimum(hull.upper[rows])
 
     def describe(self) -> dict[str, object]:
