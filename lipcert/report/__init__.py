@@ -1,0 +1,1 @@
+"""The words: what a certificate says to a person, section by section."""

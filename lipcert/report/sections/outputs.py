@@ -1,0 +1,56 @@
+"""Drift of each output over all inputs."""
+
+import numpy as np
+from rich import box
+from rich.table import Table
+
+from lipcert.report.number import above, below, ratio
+from lipcert.report.report import Report
+from lipcert.report.section import Section
+from lipcert.report.worst import rest, worst
+from lipcert.sets.enclosure import Interval
+
+
+class Outputs(Section):
+    """One row per output."""
+
+    rank = 20
+
+    def render(self, report: Report) -> Table:
+        """Proved beside observed, and beside the runtime's where that differs."""
+        made = report.certificate
+        proved, shape = _all_rows(made.drift), made.drift.lower.shape[1:]
+        observed = None if made.observed is None else _all_rows(made.observed.drift)
+        runtime = None if report.runtime is None else _all_rows(report.runtime)
+        table = Table(title="Drift per output, over all inputs", box=box.SIMPLE, title_style="bold")
+        table.add_column("output", justify="right")
+        for name in ("proved lower", "proved upper", "seen lower", "seen upper", "ratio"):
+            table.add_column(name, justify="right")
+        for name in ("runtime lower", "runtime upper") if runtime else ():
+            table.add_column(name, justify="right")
+        sizes = proved.magnitude()
+        for place in worst(sizes):
+            cells = [below(float(proved.lower[place])), above(float(proved.upper[place]))]
+            cells += _seen(observed, place)
+            found = None if observed is None else float(observed.magnitude()[place])
+            cells.append(ratio(float(sizes[place]), found))
+            cells += _seen(runtime, place) if runtime else []
+            table.add_row(_index(place, tuple(shape)), *cells)
+        table.caption = rest(len(sizes), "outputs")
+        return table
+
+
+def _all_rows(drift: Interval) -> Interval:
+    """Extremes over the batch, (outputs,)."""
+    return Interval(drift.lower.flatten(1).amin(0), drift.upper.flatten(1).amax(0))
+
+
+def _seen(drift: Interval | None, place: int) -> list[str]:
+    """Rounded towards what was found: no text shows more than was seen."""
+    if drift is None:
+        return ["-", "-"]
+    return [above(float(drift.lower[place])), below(float(drift.upper[place]))]
+
+
+def _index(place: int, shape: tuple[int, ...]) -> str:
+    return ",".join(str(int(k)) for k in np.unravel_index(place, shape)) if shape else "0"
