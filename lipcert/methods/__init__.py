@@ -15,7 +15,7 @@ def scan() -> Mapping[str, type[Method]]:
         own = [v for v in vars(module).values() if _made_in(v, module.__name__)]
         methods = [v for v in own if issubclass(v, Method) and v is not Method]
         assert len(methods) <= 1, f"{module.__name__} holds more than one method"
-        found |= {entry.name: method for method in methods}
+        found.update((entry.name, method) for method in methods)
     return found
 
 

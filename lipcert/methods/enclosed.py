@@ -86,17 +86,22 @@ def enclose(
         assert node.op is not None
         inputs = [boxes[name] for name in node.inputs]
         box = image(node.op, *inputs)
-        mask = _undecided(node, readers[node.name], box)
+        mask = torch.zeros_like(box.lower, dtype=torch.bool)
+        if isinstance(node.op, Affine):
+            mask = _undecided(node.name, box, readers)
         tables[node.name] = Table.pack(facts(node.op, box, *inputs))
         boxes[node.name] = tightened(box, mask, names, node.name, rule, placement)
     return Enclosed(graph, boxes, rule, placement)
 
 
-def _undecided(node: Node, readers: tuple[Node, ...], box: Interval) -> Tensor:
-    """Neurons whose box a backward walk may tighten to the profit of a nonlinearity."""
+def _undecided(name: str, box: Interval, readers: Mapping[str, tuple[Node, ...]]) -> Tensor:
+    """Neurons whose box a backward walk may tighten to the profit of the activations that follow.
+
+    Activations one behind the other (ReLU, then a quantiser) are looked through.
+    """
     mask = torch.zeros_like(box.lower, dtype=torch.bool)
-    if isinstance(node.op, Affine):
-        for reader in readers:
-            if isinstance(reader.op, Elementwise):
-                mask |= ~reader.op.settled(box)
+    for reader in readers[name]:
+        if isinstance(reader.op, Elementwise):
+            mask |= ~reader.op.settled(box)
+            mask |= _undecided(reader.name, reader.op.image(box), readers)
     return mask

@@ -151,7 +151,7 @@ class Elementwise(Op):
 
     @abstractmethod
     def settled(self, box: Interval) -> Tensor:
-        """Where a tighter `box` could not tighten the lines: the function is affine on it."""
+        """Where a tighter `box` could not, or hardly, tighten the lines: affine functions do."""
 
     def lines(self, box: Interval) -> Lines:
         """Of the candidate slopes, the lines that are best at the middle of `box`.

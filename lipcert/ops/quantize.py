@@ -11,6 +11,8 @@ from lipcert.ops.kinds import Elementwise
 from lipcert.ops.piecewise import chord
 from lipcert.sets.enclosure import Interval
 
+MANY = 4  # codes from which on a band of half a step is about as good as the steps
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantize(Elementwise):
@@ -55,9 +57,10 @@ class Quantize(Elementwise):
         return up(self._remainders(box, slope).amax(0) + self._pad(box, slope))
 
     def settled(self, box: Interval) -> Tensor:
-        """Where one code covers the box."""
+        """Where one code covers the box, or so many without saturation that only the step counts."""
         first, last = self._codes(box)
-        return first == last
+        free = (box.lower >= self.scale * self.lowest) & (box.upper <= self.scale * self.highest)
+        return (first == last) | (free & (last - first >= MANY))
 
     def _codes(self, box: Interval) -> tuple[Tensor, Tensor]:
         """First and last code (less zero point) that the box can reach, outward at ties."""
@@ -95,7 +98,7 @@ class _Staircase(torch.autograd.Function):
     """Exact forward, straight-through backward (zero where the code is saturated)."""
 
     @staticmethod
-    def forward(  # noqa: D102
+    def forward(
         ctx: FunctionCtx, x: Tensor, scale: Tensor, lowest: Tensor, highest: Tensor
     ) -> Tensor:
         codes = torch.round(x / scale)
@@ -104,6 +107,6 @@ class _Staircase(torch.autograd.Function):
         return scale * torch.maximum(torch.minimum(codes, highest), lowest)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]  # noqa: D102
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
         (inside,) = ctx.saved_tensors  # type: ignore[attr-defined]
         return gradient * inside, None, None, None
