@@ -47,7 +47,7 @@ class Method(ABC):
             bounds = self.bound(body, region, placement, watch)
             if not body.softmax:
                 return bounds
-            contrast = bounds.contrast or _contrast(bounds.drift)
+            contrast = bounds.contrast or contrast_of(bounds.drift)
             values = (bounds.original, bounds.compressed)
             return Bounds(*through_softmax(*values, contrast), bounds.agree)
 
@@ -56,7 +56,7 @@ class Method(ABC):
         """Bounds of a pair that does not end in a softmax."""
 
 
-def _contrast(drift: Interval) -> Interval:
+def contrast_of(drift: Interval) -> Interval:
     """Every difference of two drifts, by subtraction."""
     entry = Interval(drift.lower[..., :, None], drift.upper[..., :, None])
     return entry.minus(Interval(drift.lower[..., None, :], drift.upper[..., None, :]))

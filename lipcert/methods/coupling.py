@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lipcert.numeric.rounding import down, unit_roundoff, up
-from lipcert.ops.kinds import Elementwise, Lines, same
+from lipcert.ops.kinds import Elementwise, Lines
 from lipcert.ops.piecewise import PiecewiseLinear
 from lipcert.sets.enclosure import Interval, Twin
 
@@ -66,15 +66,26 @@ class _Side:
     sign: float
 
 
-def coupling(f: Elementwise | None, g: Elementwise | None, twin: Twin) -> Coupling:
-    """Best planes of the difference of two activations; None stands for the identity."""
+def coupling(
+    f: Elementwise | None, g: Elementwise | None, twin: Twin, *, alike: bool
+) -> Coupling:
+    """Best planes of the difference of two activations; None stands for the identity.
+
+    Args:
+        f: of the original network.
+        g: of the compressed network.
+        twin: enclosures of what they read.
+        alike: whether they are one function, before any rounding of their parameters.
+    """
     z, y = twin.original, twin.compressed
     f_lines, g_lines = _lines(f, z), _lines(g, y)
     one = torch.ones_like(z.lower)
     f_step, g_step = _remainder(f, z, one), _remainder(g, y, one)
     step, values = g_step.minus(f_step), _image(g, y).minus(_image(f, z))
-    gap = _gap(f, g, y)
+    gap = Interval.point(torch.zeros_like(one)) if alike else _gap(f, g, y)
     sector = f.slope(z.hull(y)) if f is not None and gap is not None else None
+    if sector is not None and not bool(sector.upper.isfinite().all()):
+        sector = None
     gap = gap or Interval.point(torch.zeros_like(one))
     lower = _Side(
         (g_lines.lower_slope, g_lines.lower_intercept),
@@ -158,12 +169,7 @@ def _chord_below(sector: Interval, drift: Interval, gap: Tensor) -> Plane:
 
 
 def _gap(f: Elementwise | None, g: Elementwise | None, y: Interval) -> Interval | None:
-    """Box of `sigma_g(y) - sigma_f(y)` where it is zero or extreme at knots; None elsewhere."""
-    if f is None or g is None:
-        return None
-    if same(f, g):
-        slope = f.slope(y)
-        return Interval.point(torch.zeros_like(y.lower)) if slope.upper.isfinite().all() else None
+    """Box of `sigma_g(y) - sigma_f(y)` where it is extreme at knots; None elsewhere."""
     if not (isinstance(f, PiecewiseLinear) and isinstance(g, PiecewiseLinear)):
         return None
     points = [y.lower, *f.knots(y.lower), *g.knots(y.lower), y.upper]

@@ -59,7 +59,7 @@ def facts_of_affine(op: Affine, value: Interval, *boxes: Interval) -> tuple[Tens
     constant = op.constant(value.lower)
     if constant is None:
         constant = value.lower.new_zeros(())
-    loss = (gamma(op.terms + len(boxes), dtype) + 2 * op.weight_error) * reach
+    loss = (gamma(op.terms + SPARE, dtype) + 2 * op.weight_error) * reach
     loss = loss + (gamma(count + SPARE, dtype) + 2 * op.weight_error) * constant.abs()
     loss = loss + SPARE * unit_roundoff(dtype) * value.magnitude()
     return constant.expand_as(reach), per_channel(inflate(loss, 8))
@@ -78,9 +78,9 @@ def facts_of_elementwise(op: Elementwise, value: Interval, *boxes: Interval) -> 
     steep = torch.maximum(lines.lower_slope.abs(), lines.upper_slope.abs())
     high = torch.maximum(lines.lower_intercept.abs(), lines.upper_intercept.abs())
     dtype = high.dtype
-    loss = gamma(4, dtype) * (steep * box.magnitude() + value.magnitude())
+    loss = gamma(SPARE, dtype) * (steep * box.magnitude() + value.magnitude())
     loss = loss + gamma(high[0].numel() + SPARE, dtype) * high
-    loss = inflate(loss, 4)
+    loss = inflate(loss, high[0].numel() + SPARE)
     return (
         lines.lower_slope,
         down(lines.lower_intercept - loss),

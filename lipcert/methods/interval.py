@@ -57,7 +57,7 @@ def image_of_linear(op: Affine, *boxes: Interval) -> Interval:
     radii = [box.radius(centre) for box, centre in zip(boxes, centres, strict=True)]
     magnitude = op.magnitude()
     spread = inflate(magnitude.linear(*radii), op.terms)
-    reach = inflate(magnitude.linear(*(box.magnitude() for box in boxes)), op.terms)
+    reach = reach_of_linear(op, *(box.magnitude() for box in boxes))
     pad = up(up(spread) + up(reach * (gamma(op.terms, reach.dtype) + op.weight_error)))
     pad = up(pad * (1 + 2 * op.weight_error))
     middle = op.linear(*centres)
@@ -65,8 +65,17 @@ def image_of_linear(op: Affine, *boxes: Interval) -> Interval:
 
 
 def reach_of_linear(op: Affine, *sizes: Tensor) -> Tensor:
-    """Upper bound on |weights| times the given sizes: what the rounding of a product scales with."""
-    return inflate(op.magnitude().linear(*sizes), op.terms)
+    """Upper bound on |weights| times the given sizes: what the rounding of a product scales with.
+
+    Weights that were rounded may have underflowed: their error is then relative to the smallest
+    normal number instead of to themselves.
+    """
+    reach = inflate(op.magnitude().linear(*sizes), op.terms)
+    if op.weight_error == 0:
+        return reach
+    largest = torch.stack([size.flatten(1).amax(1) for size in sizes]).amax(0)
+    lost = up(largest * (op.terms * torch.finfo(reach.dtype).tiny))
+    return up(reach + lost.view(-1, *[1] * (reach.ndim - 1)))
 
 
 @dataclass(frozen=True)

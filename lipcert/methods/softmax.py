@@ -26,8 +26,9 @@ def through_softmax(
     diagonal = torch.eye(contrast.lower.shape[-1], dtype=torch.bool, device=first.lower.device)
     most = (-contrast.lower).masked_fill(diagonal, -torch.inf).amax(-1)
     least = (-contrast.upper).masked_fill(diagonal, torch.inf).amin(-1)
-    lower = _extreme(most.clamp(-500, 500), first, most > 500, -1.0)
-    upper = _extreme(least.clamp(-500, 500), first, least < -500, 1.0)
+    far = 500.0 if most.dtype == torch.float64 else 80.0  # exp of it is finite, and no subnormal
+    lower = _extreme(most.clamp(-far, far), first, most > far, -1.0)
+    upper = _extreme(least.clamp(-far, far), first, least < -far, 1.0)
     drift = second.minus(first).intersect(Interval(lower, upper))
     return drift, first, second
 
@@ -38,9 +39,10 @@ def _extreme(log_ratio: Tensor, probability: Interval, unknown: Tensor, sign: fl
     Wherever the ratio cannot raise (or lower) the drift the bound at either end of the range of p
     is on the safe side of it, since the drift is unimodal in r.
     """
+    tiny = torch.finfo(log_ratio.dtype).tiny
     odds = [
-        1 / p.clamp(min=torch.finfo(log_ratio.dtype).tiny) - 1
-        for p in (probability.upper, probability.lower)
+        down(down(1 / probability.upper.clamp(min=tiny)) - 1).clamp(min=0),
+        up(up(1 / probability.lower.clamp(min=tiny)) - 1),
     ]
     peak = torch.exp(-log_ratio / 2).clamp(min=odds[0]).minimum(odds[1])
     ratio = torch.exp(log_ratio)

@@ -9,7 +9,7 @@ from torch import Tensor
 from lipcert.graph.align import PairNode
 from lipcert.graph.pair import Pair
 from lipcert.methods.agreement import label_of, margins, positive
-from lipcert.methods.base import Bounds, Method
+from lipcert.methods.base import Bounds, Method, contrast_of
 from lipcert.methods.crown import joint_bounds
 from lipcert.methods.enclosed import Enclosed, enclose, tightened
 from lipcert.methods.twin_facts import step_of
@@ -101,7 +101,7 @@ class TwinBounds(Method):
         twins = enclose_pair(pair, original, compressed, watch)
         drift = twins.drift(twins.names[-1]).intersect(crown.drift)
         agree = crown.agree | _agreement(crown.original, original, twins)
-        contrast = twins.contrasts() if pair.softmax else None
+        contrast = twins.contrasts().intersect(contrast_of(drift)) if pair.softmax else None
         return Bounds(drift, crown.original, crown.compressed, agree, contrast)
 
 

@@ -13,7 +13,7 @@ from lipcert.methods.interval import image_of_linear, reach_of_linear
 from lipcert.methods.twin_rule import AffineStep, ElementwiseStep, Step
 from lipcert.numeric.placement import Placement
 from lipcert.numeric.rounding import down, gamma, inflate, unit_roundoff, up
-from lipcert.ops.kinds import Affine, Elementwise
+from lipcert.ops.kinds import Affine, Elementwise, same
 from lipcert.sets.enclosure import Interval, Twin
 from lipcert.walk.table import Table
 
@@ -54,11 +54,12 @@ def _elementwise_step(
     placement: Placement,
 ) -> tuple[Step, Twin]:
     """Planes and lines, moved apart by what products and sums of coefficients round away."""
-    planes = coupling(f and f.placed(placement), g and g.placed(placement), twin)
+    alike = f is not None and g is not None and same(f, g)
+    planes = coupling(f and f.placed(placement), g and g.placed(placement), twin, alike=alike)
     value = Twin(original, compressed, planes.image).consistent()
     below, above, lines = planes.below, planes.above, planes.original
     drift, z = twin.drift.magnitude(), twin.original.magnitude()
-    few, many = gamma(8, placement.dtype), gamma(z[0].numel() + SPARE, placement.dtype)
+    few, many = gamma(SPARE, placement.dtype), gamma(z[0].numel() + SPARE, placement.dtype)
     drift_loss = few * _largest(below.along_drift, above.along_drift) * drift
     drift_loss = drift_loss + few * _largest(below.along_original, above.along_original) * z
     drift_loss = drift_loss + many * _largest(below.intercept, above.intercept)
@@ -92,7 +93,8 @@ def _losses(drift: Tensor, original: Tensor, value: Twin) -> list[Tensor]:
     sums = 2 * SPARE * unit_roundoff(drift.dtype)
     drift = drift + sums * value.drift.magnitude()
     original = original + sums * value.original.magnitude()
-    return [inflate(drift, 4), inflate(original, 4)]
+    count = drift[0].numel() + SPARE
+    return [inflate(drift, count), inflate(original, count)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

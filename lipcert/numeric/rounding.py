@@ -17,13 +17,13 @@ def unit_roundoff(dtype: torch.dtype) -> float:
 
 
 def gamma(terms: int, dtype: torch.dtype) -> float:
-    r"""Upper bound on $\gamma_n = n u / (1 - n u)$, infinite from n u >= 1/2 on.
+    r"""Upper bound on $\gamma_n = n u / (1 - n u)$, infinite from n u >= 1/4 on.
 
     A sum of `terms` products computed in any order differs from the exact one by at most
     gamma times the sum of the absolute products (Higham, eq. 3.4 and 3.5).
     """
     product = terms * unit_roundoff(dtype)
-    return math.inf if product >= 0.5 else product / (1 - product) * (1 + 1e-9)
+    return math.inf if product >= 0.25 else product / (1 - product) * (1 + 1e-9)
 
 
 def up(value: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ class PiecewiseLinear(Elementwise):
 
     @abstractmethod
     def knots(self, like: Tensor) -> list[Tensor]:
-        """Ascending breakpoints, right to one rounding."""
+        """Ascending breakpoints, right to three roundings; a zero is exact."""
 
     @abstractmethod
     def pieces(self, like: Tensor) -> list[Tensor]:
@@ -32,9 +32,9 @@ class PiecewiseLinear(Elementwise):
         for number, piece in enumerate(pieces):
             meets = torch.ones_like(box.lower, dtype=torch.bool)
             if number > 0:
-                meets &= box.upper > _below(knots[number - 1])
+                meets &= box.upper > _moved(knots[number - 1], -1)
             if number < len(knots):
-                meets &= box.lower < _above(knots[number])
+                meets &= box.lower < _moved(knots[number], 1)
             lower = torch.where(meets, torch.minimum(lower, _below(piece)), lower)
             upper = torch.where(meets, torch.maximum(upper, _above(piece)), upper)
         return Interval(lower, upper)
@@ -88,6 +88,11 @@ def chord(value: Callable[[Tensor], Tensor], box: Interval) -> Tensor:
     rise = value(box.upper) - value(box.lower)
     slope = rise / torch.where(width > 0, width, torch.ones_like(width))
     return torch.where((width > 0) & slope.isfinite(), slope, torch.zeros_like(slope))
+
+
+def _moved(knot: Tensor, sign: int) -> Tensor:
+    """Beyond where the true knot may lie: zero is exact, anything else was rounded a few times."""
+    return knot + sign * 4 * torch.finfo(knot.dtype).eps * knot.abs()
 
 
 def _below(exact: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lipcert.numeric.placement import Placement
-from lipcert.numeric.rounding import down, inflate
+from lipcert.numeric.rounding import down, inflate, up
 from lipcert.walk.table import Rows
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ class State(Protocol):
 
 
 S = TypeVar("S", bound=State)
+Pending = dict[str, list[tuple[int, S]]]  # per node, sums of 2^level states each
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,18 +155,19 @@ def _walk(
     """One chunk from the target to the input; also the most bytes per row of any state."""
     rows = Rows.of(query.sample, query.place)
     pull = rule.start(target, query, rows)
-    pending: dict[str, S] = {}
+    pending: Pending[S] = {}
     constant, slack, steps = pull.constant, pull.slack, 1
     _merge(pending, pull)
     for name in reversed(names[1 : names.index(target)]):
-        state = pending.pop(name, None)
+        state = _merged(pending, name)
         if state is None:
             continue
         widest = max(widest, state.size())
         pull = rule.step(name, state, rows)
-        constant, slack, steps = constant + pull.constant, slack + pull.slack, steps + 1
+        constant, slack = down(constant + pull.constant), up(slack + pull.slack)
+        steps += 1
         _merge(pending, pull)
-    bottom = pending.pop(names[0], None)
+    bottom = _merged(pending, names[0])
     assert not pending, f"states left on {list(pending)}"
     lowest = constant
     if bottom is not None:
@@ -174,7 +176,18 @@ def _walk(
     return down(lowest - inflate(slack, steps)), widest
 
 
-def _merge(pending: dict[str, S], pull: Pull[S]) -> None:
+def _merge(pending: Pending[S], pull: Pull[S]) -> None:
+    """Adds states pairwise, so that no coefficient passes through many additions."""
     for name, state in pull.states:
-        before = pending.get(name)
-        pending[name] = state if before is None else before.plus(state)
+        waiting, total, level = pending.setdefault(name, []), state, 0
+        while waiting and waiting[-1][0] == level:
+            total, level = waiting.pop()[1].plus(total), level + 1
+        waiting.append((level, total))
+
+
+def _merged(pending: Pending[S], name: str) -> S | None:
+    """The sum of all states on a node, of which there may be none."""
+    total: S | None = None
+    for _, state in reversed(pending.pop(name, [])):
+        total = state if total is None else state.plus(total)
+    return total

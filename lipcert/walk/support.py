@@ -50,10 +50,18 @@ class Support:
         rounding = gamma(terms + 4, functional.values.dtype)
         middle, spread = self.box.spent(functional, rows, 0, 1)
         _, reach = self.box.spent(functional, rows, 0, 2)
-        least = down(down(middle - spread) - up(reach * rounding))
+        least = down(down(middle - spread) - inflate(reach * rounding, terms))
         if self.ball is None:
             return least
         middle, reach = self.ball.spent(functional, rows, 0, 1)
-        length = torch.linalg.vector_norm(functional.values.flatten(1), dim=1)
-        fall = up(up(inflate(length, terms) * self.radius) + up(reach * rounding))
+        fall = up(_length_upper(functional.values.flatten(1)) * self.radius)
+        fall = up(fall + inflate(reach * rounding, terms))
         return torch.maximum(least, down(middle - fall))
+
+
+def _length_upper(values: Tensor) -> Tensor:
+    """Upper bound on the l2 norm of each row, whose squares alone would under- or overflow."""
+    peak = values.abs().amax(1, keepdim=True)
+    whole = torch.where(peak > 0, peak, torch.ones_like(peak))
+    length = torch.linalg.vector_norm(values / whole, dim=1)
+    return inflate(inflate(length, values.shape[1] + 2) * peak[:, 0], 2)
