@@ -193,7 +193,7 @@ def _remainder(op: Elementwise | None, box: Interval, slope: Tensor) -> Interval
     """Box of `sigma(x) - slope x`; zero for the identity, whose slope is one."""
     if op is None:
         return Interval.point(torch.zeros_like(slope))
-    return Interval(op.floor(box, slope), op.ceiling(box, slope))
+    return op.remainder(box, slope)
 
 
 def _least_product(slope: Tensor, box: Interval) -> Tensor:

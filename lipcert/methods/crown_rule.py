@@ -97,6 +97,11 @@ class CrownRule:
     tables: Mapping[str, Table]
     support: Support
 
+    def widest(self) -> int:
+        """Bytes per row of dense coefficients on the largest node."""
+        itemsize = self.support.hull.lower.element_size()
+        return itemsize * max(torch.Size(node.shape).numel() for node in self.nodes.values())
+
     def start(self, name: str, query: Query, rows: Rows) -> Pull[Row]:
         """Affine nodes give their weights' rows; others start from unit functionals."""
         node, like = self.nodes[name], self.support.hull.lower

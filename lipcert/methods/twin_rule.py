@@ -76,6 +76,11 @@ class TwinRule:
     steps: Mapping[str, Step]
     support: Support
 
+    def widest(self) -> int:
+        """Bytes per row of two dense functionals on the largest node."""
+        sizes = (torch.Size(node.original.shape).numel() for node in self.nodes.values())
+        return 2 * self.support.hull.lower.element_size() * max(sizes)
+
     def start(self, name: str, query: Query, rows: Rows) -> Pull[Double]:
         """Single coordinates of the drift, or differences of two."""
         node, step = self.nodes[name], self.steps[name]

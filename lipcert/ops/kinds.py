@@ -8,7 +8,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
 from typing import Self, cast
 
-import torch
 from torch import Tensor
 
 from lipcert.errors import BadInput
@@ -138,16 +137,15 @@ class Elementwise(Op):
         """Enclosure of the values on `box`."""
 
     @abstractmethod
-    def slopes(self, box: Interval) -> list[Tensor]:
-        """Slopes worth trying for a line below or above the function on `box`."""
+    def slopes(self, box: Interval) -> Tensor:
+        """Slopes worth trying for a line below or above the function: (candidates, batch, ...)."""
 
     @abstractmethod
-    def floor(self, box: Interval, slope: Tensor) -> Tensor:
-        """Proved lower bound of `value(x) - slope x` over `box`; any slope is allowed."""
+    def remainder(self, box: Interval, slope: Tensor) -> Interval:
+        """Proved enclosure of `value(x) - slope x` over `box`; any slope is allowed.
 
-    @abstractmethod
-    def ceiling(self, box: Interval, slope: Tensor) -> Tensor:
-        """Proved upper bound of `value(x) - slope x` over `box`; any slope is allowed."""
+        Slopes may have more axes in front than the box.
+        """
 
     @abstractmethod
     def settled(self, box: Interval) -> Tensor:
@@ -159,30 +157,17 @@ class Elementwise(Op):
         Exact-intercept rule: for any slope the line is sound, since its intercept is the proved
         extremum of what remains. For ReLU this is CROWN's adaptive choice.
         """
-        middle = box.centre
-        lower: tuple[Tensor, Tensor, Tensor] | None = None
-        upper: tuple[Tensor, Tensor, Tensor] | None = None
-        for slope in self.slopes(box):
-            floor, ceiling = self.floor(box, slope), self.ceiling(box, slope)
-            lower = _better(lower, slope, floor, slope * middle + floor)
-            upper = _better(upper, slope, ceiling, -(slope * middle + ceiling))
-        assert lower is not None
-        assert upper is not None
-        return Lines(lower[0], lower[1], upper[0], upper[1])
-
-
-def _better(
-    best: tuple[Tensor, Tensor, Tensor] | None, slope: Tensor, intercept: Tensor, score: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The candidate with the higher score, elementwise; the earlier one wins ties."""
-    if best is None:
-        return slope.expand_as(intercept), intercept, score
-    wins = score > best[2]
-    return (
-        torch.where(wins, slope, best[0]),
-        torch.where(wins, intercept, best[1]),
-        torch.where(wins, score, best[2]),
-    )
+        slopes = self.slopes(box)
+        left = self.remainder(box, slopes)
+        rise = slopes * box.centre
+        best = (rise + left.lower).argmax(0, keepdim=True)
+        least = (rise + left.upper).argmin(0, keepdim=True)
+        return Lines(
+            slopes.gather(0, best)[0],
+            left.lower.gather(0, best)[0],
+            slopes.gather(0, least)[0],
+            left.upper.gather(0, least)[0],
+        )
 
 
 class Coupled(Op):

@@ -1,12 +1,13 @@
 """Piecewise-linear functions: exact intercepts at finitely many points (BOUNDS.md section 2)."""
 
+import functools
 from abc import abstractmethod
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from lipcert.numeric.rounding import down, unit_roundoff, up
+from lipcert.numeric.rounding import down, up
 from lipcert.ops.kinds import Elementwise
 from lipcert.sets.enclosure import Interval
 
@@ -41,45 +42,38 @@ class PiecewiseLinear(Elementwise):
 
     def image(self, box: Interval) -> Interval:
         """Extremes over the ends and the knots inside."""
-        zero = torch.zeros_like(box.lower)
-        return Interval(self.floor(box, zero), self.ceiling(box, zero))
+        return self.remainder(box, torch.zeros_like(box.lower))
 
-    def slopes(self, box: Interval) -> list[Tensor]:
+    def slopes(self, box: Interval) -> Tensor:
         """Every piece's slope, then the chord."""
-        return [*self.pieces(box.lower), chord(self.value, box)]
+        pieces = [piece.expand_as(box.lower) for piece in self.pieces(box.lower)]
+        return torch.stack([*pieces, chord(self.value, box)])
 
-    def floor(self, box: Interval, slope: Tensor) -> Tensor:
-        """Exact minimum, less rounding."""
-        points = self._remainders(box, slope)
-        return down(torch.stack(points).amin(0) - self.pad(box, slope))
-
-    def ceiling(self, box: Interval, slope: Tensor) -> Tensor:
-        """Exact maximum, plus rounding."""
-        points = self._remainders(box, slope)
-        return up(torch.stack(points).amax(0) + self.pad(box, slope))
+    def remainder(self, box: Interval, slope: Tensor) -> Interval:
+        """Exact extremes over the ends and the knots inside, widened by rounding."""
+        knots = [box.clamp(knot) for knot in self.knots(box.lower)]
+        seen = [self.value(x) - slope * x for x in (box.lower, *knots, box.upper)]
+        pad = self.pad(box, slope)
+        return Interval(
+            down(functools.reduce(torch.minimum, seen) - pad),
+            up(functools.reduce(torch.maximum, seen) + pad),
+        )
 
     def settled(self, box: Interval) -> Tensor:
         """Where the box meets one piece only."""
         sector = self.slope(box)
         return up(up(sector.lower)) >= down(down(sector.upper))
 
-    def _remainders(self, box: Interval, slope: Tensor) -> list[Tensor]:
-        inside = [
-            torch.minimum(torch.maximum(knot, box.lower), box.upper)
-            for knot in self.knots(box.lower)
-        ]
-        return [self.value(x) - slope * x for x in (box.lower, *inside, box.upper)]
-
     def pad(self, box: Interval, slope: Tensor) -> Tensor:
         """Rounding of value, product and difference, and of knots and slopes themselves."""
         like = box.lower
-        steep = torch.stack([p.abs() + torch.zeros_like(like) for p in self.pieces(like)]).amax(0)
+        steep = functools.reduce(torch.maximum, [piece.abs() for piece in self.pieces(like)])
         reach = box.magnitude()
         for knot in self.knots(like):
             reach = torch.maximum(reach, knot.abs())
-        size = (steep + slope.abs()) * reach + self.value(torch.zeros_like(like)).abs()
+        offset = self.value(torch.zeros_like(like)).abs()
         info = torch.finfo(like.dtype)
-        return 16 * unit_roundoff(like.dtype) * size + info.tiny * 16
+        return 8 * info.eps * ((steep + slope.abs()) * reach + offset) + 16 * info.tiny
 
 
 def chord(value: Callable[[Tensor], Tensor], box: Interval) -> Tensor:

@@ -43,21 +43,19 @@ class Quantize(Elementwise):
         first, last = self._codes(box)
         return Interval(down(self.scale * first), up(self.scale * last))
 
-    def slopes(self, box: Interval) -> list[Tensor]:
+    def slopes(self, box: Interval) -> Tensor:
         """Flat, the identity's slope, and the chord."""
         flat = torch.zeros_like(box.lower)
-        return [flat, torch.ones_like(flat), chord(self.value, box)]
+        return torch.stack([flat, torch.ones_like(flat), chord(self.value, box)])
 
-    def floor(self, box: Interval, slope: Tensor) -> Tensor:
-        """Least remainder over the ends and the first and last jumps."""
-        return down(self._remainders(box, slope).amin(0) - self._pad(box, slope))
-
-    def ceiling(self, box: Interval, slope: Tensor) -> Tensor:
-        """Greatest remainder over the ends and the first and last jumps."""
-        return up(self._remainders(box, slope).amax(0) + self._pad(box, slope))
+    def remainder(self, box: Interval, slope: Tensor) -> Interval:
+        """Extremes over the ends of the box and the first and last jumps, widened by rounding."""
+        seen = self._remainders(box, slope)
+        pad = self._pad(box, slope)
+        return Interval(down(seen.amin(0) - pad), up(seen.amax(0) + pad))
 
     def settled(self, box: Interval) -> Tensor:
-        """Where one code covers the box, or so many without saturation that only the step counts."""
+        """Where one code covers the box, or many do and none saturates."""
         first, last = self._codes(box)
         free = (box.lower >= self.scale * self.lowest) & (box.upper <= self.scale * self.highest)
         return (first == last) | (free & (last - first >= MANY))

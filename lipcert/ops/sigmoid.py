@@ -17,7 +17,7 @@ class Sigmoid(Smooth):
         return torch.sigmoid(inputs[0])
 
     def derivative(self, x: Tensor) -> Tensor:
-        """s (1 - s) with s the sigmoid, written without cancellation."""
+        """Sigmoid of x times sigmoid of -x, written without cancellation."""
         return torch.sigmoid(x) * torch.sigmoid(-x)
 
     def turning(self) -> tuple[float, ...]:

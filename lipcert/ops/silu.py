@@ -19,7 +19,7 @@ class Silu(Smooth):
         return inputs[0] * torch.sigmoid(inputs[0])
 
     def derivative(self, x: Tensor) -> Tensor:
-        """s (1 + x (1 - s)) with s the sigmoid."""
+        """Product rule, s (1 + x (1 - s)) with s the sigmoid."""
         return torch.sigmoid(x) * (1 + x * torch.sigmoid(-x))
 
     def turning(self) -> tuple[float, ...]:

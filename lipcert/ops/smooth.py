@@ -38,21 +38,17 @@ class Smooth(Elementwise):
 
     def image(self, box: Interval) -> Interval:
         """Extremes of lower and upper bounds on every piece."""
-        zero = torch.zeros_like(box.lower)
-        return Interval(self.floor(box, zero), self.ceiling(box, zero))
+        return self.remainder(box, torch.zeros_like(box.lower))
 
-    def slopes(self, box: Interval) -> list[Tensor]:
+    def slopes(self, box: Interval) -> Tensor:
         """The chord and the tangents at both ends and in the middle."""
         points = (box.lower, box.centre, box.upper)
-        return [chord(self.value, box), *(self.derivative(x) for x in points)]
+        return torch.stack([chord(self.value, box), *(self.derivative(x) for x in points)])
 
-    def floor(self, box: Interval, slope: Tensor) -> Tensor:
-        """Minimum of the two-sided linear bounds on each of the pieces."""
-        return self._extreme(box, slope, lowest=True)
-
-    def ceiling(self, box: Interval, slope: Tensor) -> Tensor:
-        """Maximum of the two-sided linear bounds on each of the pieces."""
-        return self._extreme(box, slope, lowest=False)
+    def remainder(self, box: Interval, slope: Tensor) -> Interval:
+        """Extremes of the two-sided linear bounds on each of the pieces."""
+        lower = self._extreme(box, slope, lowest=True)
+        return Interval(lower, self._extreme(box, slope, lowest=False))
 
     def settled(self, box: Interval) -> Tensor:
         """Never: a smooth function is curved everywhere that matters."""

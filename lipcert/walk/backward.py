@@ -49,6 +49,10 @@ class Pull(Generic[S]):
 class Rule(Protocol[S]):
     """One way of pulling rows through every node of a graph."""
 
+    def widest(self) -> int:
+        """Bytes per row of a dense state on the largest node."""
+        ...
+
     def start(self, name: str, query: "Query", rows: Rows) -> Pull[S]:
         """What is asked of a node's value, pulled through that node."""
         ...
@@ -124,7 +128,7 @@ def least(
     """
     total = len(query.sample)
     results: list[Tensor] = []
-    first, count, widest = 0, 64, 1
+    first, count, widest = 0, _rows_that_fit(rule.widest(), placement), 1
     while first < total:
         part = query.chunk(first, first + count)
         try:
@@ -136,7 +140,8 @@ def least(
             continue
         results.append(bound)
         first += len(part.sample)
-        count = _rows_that_fit(widest, placement)
+        if first < total:
+            count = _rows_that_fit(widest, placement)
         log.debug("%s: %d of %d rows", target, first, total)
     return torch.cat(results) if results else query.sign.new_zeros(0, dtype=placement.dtype)
 
