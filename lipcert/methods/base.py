@@ -1,8 +1,10 @@
 """What every method is: a relaxation that bounds the drift of a pair over a region."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from lipcert.graph.pair import Pair
@@ -12,6 +14,8 @@ from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Region
 from lipcert.walk.guard import direct_arithmetic
 from lipcert.walk.progress import Watch, quiet
+
+FACTS = 64  # numbers kept per neuron of either network, temporaries included
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +48,12 @@ class Method(ABC):
         """Proved bounds on the drift and on both outputs."""
         with direct_arithmetic():
             body = pair.body()
-            bounds = self.bound(body, region, placement, watch)
+            size = _rows_that_fit(body, placement)
+            parts = [
+                self.bound(body, region.part(slice(first, first + size)), placement, watch)
+                for first in range(0, region.batch, size)
+            ]
+            bounds = _joined(parts)
             if not body.softmax:
                 return bounds
             contrast = bounds.contrast or contrast_of(bounds.drift)
@@ -54,6 +63,31 @@ class Method(ABC):
     @abstractmethod
     def bound(self, pair: Pair, region: Region, placement: Placement, watch: Watch) -> Bounds:
         """Bounds of a pair that does not end in a softmax."""
+
+
+def _rows_that_fit(pair: Pair, placement: Placement) -> int:
+    """Rows of the batch whose enclosures and tables take half of the memory budget."""
+    graphs = (pair.original, pair.compressed)
+    neurons = sum(torch.Size(node.shape).numel() for graph in graphs for node in graph.nodes)
+    return max(1, placement.budget() // (2 * FACTS * 8 * neurons))
+
+
+def _joined(parts: Sequence[Bounds]) -> Bounds:
+    """Bounds of consecutive rows as one."""
+    if len(parts) == 1:
+        return parts[0]
+    contrasts = [part.contrast for part in parts if part.contrast is not None]
+    return Bounds(
+        _stacked([part.drift for part in parts]),
+        _stacked([part.original for part in parts]),
+        _stacked([part.compressed for part in parts]),
+        torch.cat([part.agree for part in parts]),
+        _stacked(contrasts) if contrasts else None,
+    )
+
+
+def _stacked(boxes: Sequence[Interval]) -> Interval:
+    return Interval(torch.cat([b.lower for b in boxes]), torch.cat([b.upper for b in boxes]))
 
 
 def contrast_of(drift: Interval) -> Interval:

@@ -34,6 +34,10 @@ class Region(ABC):
     def describe(self) -> dict[str, object]:
         """Facts for a certificate."""
 
+    @abstractmethod
+    def part(self, rows: slice) -> "Region":
+        """The regions of some rows."""
+
     def ball(self) -> tuple[Tensor, float] | None:
         """Centres (batch, *shape) and radius of an l2 ball that contains the region, if any."""
         return None
@@ -103,6 +107,10 @@ class Box(Region):
         """Clamped."""
         return points.maximum(self.lower[rows]).minimum(self.upper[rows])
 
+    def part(self, rows: slice) -> "Box":
+        """The boxes of some rows."""
+        return Box(self.lower[rows], self.upper[rows])
+
     def describe(self) -> dict[str, object]:
         """Batch and largest half width."""
         return {"kind": "box", "batch": self.batch, "radius": _radius(self.hull)}
@@ -151,6 +159,10 @@ class Ball(Region):
         inside = centre + step * share.view(-1, *[1] * (step.ndim - 1))
         return inside.maximum(hull.lower[rows]).minimum(hull.upper[rows])
 
+    def part(self, rows: slice) -> "Ball":
+        """The balls of some rows."""
+        return Ball(self.centre[rows], self.radius, self.clip)
+
     def describe(self) -> dict[str, object]:
         """Batch, norm and radius."""
         return {"kind": "ball", "norm": 2, "batch": self.batch, "radius": self.radius}
@@ -195,6 +207,10 @@ class Grid(Region):
         """The nearest grid point."""
         whole = (points / self.step).round()
         return whole.maximum(self.first[rows]).minimum(self.last[rows]) * self.step
+
+    def part(self, rows: slice) -> "Grid":
+        """The grids of some rows."""
+        return Grid(self.first[rows], self.last[rows], self.step)
 
     def describe(self) -> dict[str, object]:
         """Batch, step and largest half width."""
