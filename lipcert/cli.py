@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import psutil
 import torch
 import typer
 from rich.console import Console
@@ -65,9 +66,10 @@ class Dtype(StrEnum):
 
 
 def number(text: str) -> float:
-    """A decimal or a fraction such as 1/255."""
+    """A decimal or a fraction such as 0.1/255."""
+    over, slash, under = text.partition("/")
     try:
-        return float(Fraction(text)) if "/" in text else float(text)
+        return float(Fraction(over) / Fraction(under)) if slash else float(text)
     except (ValueError, ZeroDivisionError) as error:
         raise typer.BadParameter(f"'{text}' is not a number or a fraction") from error
 
@@ -220,7 +222,7 @@ def certify(  # noqa: PLR0913, PLR0917 - the options of a command are its parame
     asked = Asked(inputs, eps, box, clip, norm, grid)
     errors = Console(stderr=True, highlight=False)
     with _complaints(errors):
-        torch.set_num_threads(threads or torch.get_num_threads())
+        torch.set_num_threads(threads or _idle_cores())
         budget = None if memory is None else int(memory * GIB)
         placement = Placement(torch.device(device), getattr(torch, dtype), budget)
         pair = lipcert.load_pair(original, compressed)
@@ -249,6 +251,13 @@ def show_model(model: Model) -> None:
     with _complaints(Console(stderr=True, highlight=False)):
         graph: LayerGraph = read_onnx(model)
         Console(highlight=False).print(layers(graph))
+
+
+def _idle_cores() -> int:
+    """Threads beside which nothing else runs: small work slows fivefold where threads wait."""
+    cores = psutil.cpu_count() or 1
+    idle = round(cores * (1 - psutil.cpu_percent(interval=0.2) / 100))
+    return max(1, min(idle, torch.get_num_threads()))
 
 
 def _tell(report: Report, as_json: bool, errors: Console) -> None:

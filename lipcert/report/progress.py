@@ -11,9 +11,10 @@ from lipcert.walk.progress import Watch
 
 @contextmanager
 def bar(console: Console) -> Generator[Watch]:
-    """A watch that draws the current stage, and leaves nothing behind."""
+    """A watch that draws the current stage on a terminal, and leaves nothing behind."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task("starting", total=None)
 
         def watch(stage: str, done: int, total: int) -> None:
