@@ -19,11 +19,13 @@ ONE_THREAD  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 help: ## say what each command does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.run ## install, certify the shipped int8 digits network, say where the result lies
-	@echo "demo: bounding the drift of $(DIGITS)/model.int8.onnx from model.onnx"
-	@$(BIN)/lipcert certify $(DIGITS)/model.onnx $(DIGITS)/model.int8.onnx \
-		--inputs $(DIGITS)/inputs.npz:x --eps 0.01 --clip 0 1 --out $(OUT)
-	@echo "demo: the certificate and its arrays lie in $(OUT)/"
+demo: $(VENV)/.run ## install, certify the shipped digits network's twins, say where the results lie
+	@for twin in pruned int8; do \
+		echo "demo: bounding the drift of $(DIGITS)/model.$$twin.onnx from model.onnx"; \
+		$(BIN)/lipcert certify $(DIGITS)/model.onnx $(DIGITS)/model.$$twin.onnx \
+			--inputs $(DIGITS)/inputs.npz:x --eps 0.01 --clip 0 1 --out $(OUT)/$$twin || exit; \
+	done
+	@echo "demo: the certificates and their arrays lie in $(OUT)/pruned and $(OUT)/int8"
 
 test: $(VENV)/.test ## install, run the tests
 	@echo "test: running pytest in $(WORKERS) processes"

@@ -1,0 +1,48 @@
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lipcert import Certificate
+from lipcert.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+HELP = {"--help", "--version"}
+
+
+def test_the_snippet_runs_on_the_shipped_pair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    folder = shutil.copytree(ROOT / "examples" / "digits", tmp_path / "digits")
+    monkeypatch.chdir(folder)
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    result = names["result"]
+    assert isinstance(result, Certificate)
+    assert result.agreement is not None
+    assert set(result.agreement) <= {"proved", "refuted", "unknown"}
+    assert bool((result.drift.lower <= result.drift.upper).all())
+    assert {path.name for path in (folder / "out").iterdir()} == {"certificate.json", "arrays.npz"}
+
+
+def test_options_are_those_of_the_command() -> None:
+    shown = CliRunner().invoke(app, ["certify", "--help"], env={"COLUMNS": "200"}).stdout
+    offered = set(re.findall(r"--[a-z][a-z-]*", shown))
+    section = README.partition("## Command line")[2].partition("## Regions")[0]
+    assert set(re.findall(r"--[a-z][a-z-]*", section)) == offered - HELP
+
+
+def test_places_named_are_there() -> None:
+    table = README.partition("## Development")[2]
+    for name in re.findall(r"`((?:lipcert|solvers|examples)/[a-z/_.]*)`", table):
+        assert (ROOT / name).exists(), name
+
+
+def test_commands_named_are_targets_of_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"make ([a-z]+)(?= +#)", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
