@@ -7,6 +7,7 @@ import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 from torch import Tensor, nn
 
@@ -27,21 +28,29 @@ class Difference(nn.Module):
         return self.compressed(x) - self.original(x)
 
 
+def import_onnx2torch() -> ModuleType:
+    """The imported `onnx2torch` package.
+
+    Raises:
+        PeerMissingError: if it is not installed.
+    """
+    try:
+        with _torchvision_stand_in():
+            return importlib.import_module("onnx2torch")
+    except ModuleNotFoundError as error:
+        raise PeerMissingError(
+            f"onnx2torch is not usable here (no module {error.name!r}); install it as "
+            "benchmarks/peers/requirements.txt says"
+        ) from error
+
+
 def load_module(path: Path) -> nn.Module:
     """The network of an ONNX file, in evaluation mode.
 
     Raises:
         PeerMissingError: if onnx2torch is not installed.
     """
-    try:
-        with _torchvision_stand_in():
-            onnx2torch = importlib.import_module("onnx2torch")
-    except ModuleNotFoundError as error:
-        raise PeerMissingError(
-            f"onnx2torch is not usable here (no module {error.name!r}); install it as "
-            "benchmarks/peers/requirements.txt says"
-        ) from error
-    module = onnx2torch.convert(str(path)).eval()
+    module = import_onnx2torch().convert(str(path)).eval()
     for name, part in list(module.named_children()):
         if isinstance(part, nn.Sequential) and isinstance(part[1], nn.Conv2d):
             setattr(module, name, _evenly_padded(part[0].pads, part[1]))

@@ -1,0 +1,1 @@
+"""Benchmarks: how tight the bounds are, and what they take, beside a peer."""

@@ -1,0 +1,1 @@
+"""Other verifiers, run for comparison."""
