@@ -46,7 +46,9 @@ def _extreme(log_ratio: Tensor, probability: Interval, unknown: Tensor, sign: fl
     ]
     peak = torch.exp(-log_ratio / 2).clamp(min=odds[0]).minimum(odds[1])
     ratio = torch.exp(log_ratio)
-    values = torch.stack([1 / (1 + r * ratio) - 1 / (1 + r) for r in (*odds, peak)])
+    seen = [1 / (1 + r * ratio) - 1 / (1 + r) for r in (*odds, peak)]
+    at_zero = torch.where(probability.lower < tiny, torch.zeros_like(peak), seen[0])  # r unbounded
+    values = torch.stack([*seen, at_zero])
     pad = 128 * unit_roundoff(ratio.dtype) * (1 + log_ratio.abs())
     if sign < 0:
         return torch.where(unknown, -torch.ones_like(pad), down(values.amin(0) - pad))
