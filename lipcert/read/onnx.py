@@ -1,5 +1,6 @@
 """ONNX file to LayerGraph."""
 
+from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from lipcert.read.builder import Builder
 from lipcert.read.constant import Constant
 from lipcert.read.lower.quantising import Codes
 from lipcert.read.onnx_file import constant_of, open_model
-from lipcert.read.onnx_view import FOLDS, RULES, Value, View
+from lipcert.read.onnx_view import CARRIERS, FOLDS, RULES, Rule, Value, View, kind_of
 
 onnx_rules.scan()
 
@@ -110,14 +111,15 @@ class _Translation:
             return
         inputs = tuple(self.known[name] if name else None for name in proto.input)
         view = View(proto, inputs, self.builder, self.opset, self.batch, self.path)
-        fold = FOLDS.get(proto.op_type)
+        kind = kind_of(proto)
+        fold = FOLDS.get(kind)
         constant = all(v is None or isinstance(v, Constant) for v in inputs)
-        rule = fold if fold is not None and constant else RULES.get(proto.op_type, (None, {}))[0]
+        rule = fold if fold is not None and constant else RULES.get(kind, (None, {}))[0]
         try:
             if rule is None:
                 raise UnsupportedOp("is known for constants only")
             with np.errstate(all="ignore"):  # what is not finite is refused where it matters
-                results = rule(view)
+                results = _applied(rule, view)
         except UnsupportedOp as error:
             self.problems.append(f"{_label(proto)}: {error}")
         except LipcertError as error:
@@ -128,7 +130,7 @@ class _Translation:
         else:
             self._keep(proto, results)
 
-    def _keep(self, proto: NodeProto, results: Value | tuple[Node, ...]) -> None:
+    def _keep(self, proto: NodeProto, results: Value | tuple[Value, ...]) -> None:
         values = results if isinstance(results, tuple) else (results,)
         self.known.update(
             {name: value for name, value in zip(proto.output, values, strict=False) if name}
@@ -149,6 +151,18 @@ class _Translation:
         return graph
 
 
+def _applied(rule: Rule, view: View) -> Value | tuple[Value, ...]:
+    """The rule's results: codes again, where the rule only moves codes about."""
+    codes = view.inputs[0] if view.inputs else None
+    if rule not in CARRIERS or not isinstance(codes, Codes):
+        return rule(view)
+    if codes.scale.size > 1 or codes.zero_point.size > 1:
+        raise UnsupportedOp(f"moves the codes of '{codes.name}', which have scales along an axis")
+    results = rule(replace(view, inputs=(codes.staircase, *view.inputs[1:])))
+    moved = results if isinstance(results, tuple) else (results,)
+    return tuple(replace(codes, staircase=node) for node in moved if isinstance(node, Node))
+
+
 def _declared(info: ValueInfoProto, path: Path) -> tuple[Shape, int | None]:
     """The input's shape without batch, and the batch's size if the file fixes it."""
     kind = info.type.tensor_type
@@ -166,21 +180,23 @@ def _declared(info: ValueInfoProto, path: Path) -> tuple[Shape, int | None]:
 
 def _refused(proto: NodeProto, opset: int) -> str | None:
     """Why no rule reads the node, judged by its type and attributes alone."""
-    if proto.domain not in ("", "ai.onnx"):
-        return f"is of the domain '{proto.domain}'"
-    if proto.op_type not in RULES and proto.op_type not in FOLDS:
-        return "has no rule"
-    schema = onnx.defs.get_schema(proto.op_type, opset)
-    allowed = RULES[proto.op_type][1] if proto.op_type in RULES else {}
+    kind = kind_of(proto)
+    own = kind == proto.op_type
+    if kind not in RULES and kind not in FOLDS:
+        return "has no rule" if own else f"is of the domain '{proto.domain}'"
+    if own and not onnx.defs.has(kind, opset):
+        return f"does not exist in opset {opset}"
+    allowed = RULES[kind][1] if kind in RULES else {}
+    known = onnx.defs.get_schema(kind, opset).attributes if own else allowed
     for attribute in proto.attribute:
-        if attribute.name not in schema.attributes:
+        if attribute.name not in known:
             return f"has an unknown attribute '{attribute.name}'"
         value = (
             attribute.i
             if attribute.type == AttributeProto.INT
             else attribute.s.decode("utf-8", "replace")
         )
-        if value not in allowed.get(attribute.name, (value,)):
+        if value not in (allowed.get(attribute.name) or (value,)):
             return f"has {attribute.name} = {value}"
     return None
 

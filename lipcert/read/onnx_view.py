@@ -108,20 +108,37 @@ class View:
         return found
 
 
-Rule = Callable[[View], Value | tuple[Node, ...]]
+Rule = Callable[[View], Value | tuple[Value, ...]]
 Allowed = Mapping[str, tuple[int | str, ...]]
 RULES: dict[str, tuple[Rule, Allowed]] = {}
 FOLDS: dict[str, Rule] = {}
+CARRIERS: set[Rule] = set()
+
+
+def kind_of(proto: NodeProto) -> str:
+    """The operator's name, behind its domain where that is not ONNX's own."""
+    own = proto.domain in ("", "ai.onnx")
+    return proto.op_type if own else f"{proto.domain}.{proto.op_type}"
 
 
 def reads(*kinds: str, **allowed: tuple[int | str, ...]) -> Callable[[Rule], Rule]:
-    """Registers the rule of some operators; keywords name the only attribute values it knows."""
+    """Registers the rule of some operators.
+
+    Keywords name the only values of an attribute that the rule knows; an empty tuple is any value.
+    Operators of another domain have no other attributes than these.
+    """
 
     def register(rule: Rule) -> Rule:
         RULES.update(dict.fromkeys(kinds, (rule, allowed)))
         return rule
 
     return register
+
+
+def carries(rule: Rule) -> Rule:
+    """Marks a rule that only moves or compares values: it does the same to the codes of values."""
+    CARRIERS.add(rule)
+    return rule
 
 
 def folds(*kinds: str) -> Callable[[Rule], Rule]:

@@ -13,6 +13,8 @@ from lipcert.read.constant import ROUNDING, Constant
 from lipcert.read.lower.reshaping import BATCH
 from lipcert.read.onnx_view import View, folds, reads
 
+FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+
 
 @folds("Constant")
 def constant(view: View) -> Constant:
@@ -60,14 +62,18 @@ def identity(view: View) -> Constant:
 
 @folds("Cast")
 def cast(view: View) -> Constant:
-    """Among integers, or to a float type that holds every value exactly."""
+    """To integers only of whole numbers; to a float type with its rounding, half to even."""
     found = view.constant(0)
     to = view.integer("to", 0)
     if to not in TensorProto.DataType.values():
         raise BadFile(f"casts to an unknown type {to}")
     dtype = np.dtype(helper.tensor_dtype_to_np_dtype(to))
     after = found.values.astype(dtype)
-    if not np.array_equal(after.astype(np.float64), found.values.astype(np.float64)):
+    whole = found.values.dtype.kind in "iub"
+    if whole and to in FLOATS and (found.values == BATCH).any():
+        raise UnsupportedOp("computes with the batch's size")
+    rounds = to in FLOATS and found.error == 0 and not whole
+    if not rounds and not np.array_equal(after.astype(np.float64), found.values.astype(np.float64)):
         raise UnsupportedOp(f"rounds the constant '{found.name}' to {dtype}")
     return Constant(after, found.name, found.error)
 

@@ -4,10 +4,11 @@ from lipcert.errors import BadFile, UnsupportedOp
 from lipcert.graph.layer_graph import Node
 from lipcert.read.lower.pooling import average_pooled, max_pooled, reduced
 from lipcert.read.onnx_rules.layer import window_of
-from lipcert.read.onnx_view import View, reads
+from lipcert.read.onnx_view import View, carries, reads
 
 
 @reads("MaxPool", auto_pad=("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"))
+@carries
 def max_pool(view: View) -> Node:
     """Values only; indices of the maxima are not read."""
     if len([name for name in view.proto.output if name]) > 1:

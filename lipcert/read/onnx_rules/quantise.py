@@ -1,84 +1,145 @@
-"""QuantizeLinear and DequantizeLinear."""
+"""QuantizeLinear and DequantizeLinear, of ONNX and of ONNX Runtime's domain.
+
+Blocks of codes that share a scale (opset 21) are read of constants: INT4 weights. ONNX Runtime by
+default fuses these with the MatMul that follows and then also rounds activations to int8.
+"""
 
 import numpy as np
 
 from lipcert.errors import BadFile, UnsupportedOp
 from lipcert.graph.layer_graph import Node
+from lipcert.read.builder import Scope
 from lipcert.read.constant import ROUNDING, Constant, single
 from lipcert.read.lower.quantising import RANGES, Codes, staircase
 from lipcert.read.onnx_view import View, folds, reads
 
 FEW = 2**29  # an integer this small times a float32 is exact in float64
+RUNTIME = "com.microsoft"
 
 
-@reads("QuantizeLinear", block_size=(0,), output_dtype=(0, 2, 3, 4, 5, 21, 22))
+@reads(
+    "QuantizeLinear",
+    f"{RUNTIME}.QuantizeLinear",
+    axis=(),
+    block_size=(),
+    saturate=(),
+    precision=(),
+    output_dtype=(0, 2, 3, 4, 5, 21, 22),
+)
 def quantize_linear(view: View) -> Codes:
     """Codes, with the staircase that a matching DequantizeLinear makes of them."""
-    x, scale, given = view.activation(0), view.constant(1).floats(), view.optional(2)
-    zero = np.zeros(1, np.uint8) if given is None else given.values
-    if given is None and view.integer("output_dtype", 0) not in (0, 2):
+    _unblocked(view)
+    x, (scale, zero) = view.activation(0), parameters(view, 1)
+    if not view.has(2) and view.integer("output_dtype", 0) not in (0, 2):
         raise UnsupportedOp("has an output type other than uint8 and no zero point")
-    if zero.dtype.name not in RANGES:
-        raise UnsupportedOp(f"makes codes of type {zero.dtype.name}")
-    axis = view.integer("axis", 1)
-    axis = axis + len(x.shape) + 1 if axis < 0 else axis
-    node = staircase(view.scope, x, scale, zero, RANGES[zero.dtype.name], axis)
-    return Codes(node, scale, zero, zero.dtype.name, axis, view.name)
+    return rounded(view.scope, x, scale, zero, view.integer("axis", 1))
 
 
-@reads("DequantizeLinear", block_size=(0,))
+@reads("DequantizeLinear", f"{RUNTIME}.DequantizeLinear", axis=(), block_size=(), output_dtype=())
 def dequantize_linear(view: View) -> Node:
     """The staircase, if the parameters are those of the codes."""
-    codes = view.inputs[0]
+    _unblocked(view)
+    return restored(view, 0, view.integer("axis", 1))
+
+
+def _unblocked(view: View) -> None:
+    if view.integer("block_size", 0):
+        raise UnsupportedOp("has blocks along an axis of a computed value")
+
+
+def parameters(view: View, place: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and zero point, inputs `place` and the next; without the latter it is a uint8 zero."""
+    scale, given = view.constant(place).floats(), view.optional(place + 1)
+    return scale, np.zeros(1, np.uint8) if given is None else given.values
+
+
+def rounded(scope: Scope, x: Node, scale: np.ndarray, zero: np.ndarray, axis: int = 1) -> Codes:
+    """Codes of a value, of the zero point's type."""
+    kind = zero.dtype.name
+    if kind not in RANGES:
+        raise UnsupportedOp(f"makes codes of type {kind}")
+    axis = axis + len(x.shape) + 1 if axis < 0 else axis
+    return Codes(staircase(scope, x, scale, zero, RANGES[kind], axis), scale, zero, kind, axis,
+                 scope.name)  # fmt: skip
+
+
+def restored(view: View, place: int, axis: int = 1) -> Node:
+    """What the codes at `place` stand for; their scale and zero point are the next two inputs."""
+    codes = view.inputs[place] if place < len(view.inputs) else None
     if not isinstance(codes, Codes):
         raise UnsupportedOp("reads no codes that a QuantizeLinear made")
-    scale, given = view.constant(1).floats(), view.optional(2)
-    zero = np.zeros(1, np.uint8) if given is None else given.values
-    axis = view.integer("axis", 1)
+    scale, zero = parameters(view, place + 1)
     axis = axis + len(codes.staircase.shape) + 1 if axis < 0 else axis
     if not codes.undone_by(scale, zero, axis):
         raise UnsupportedOp(f"has another scale or zero point than QuantizeLinear '{codes.name}'")
     return codes.staircase
 
 
-@folds("QuantizeLinear")
+@folds("QuantizeLinear", f"{RUNTIME}.QuantizeLinear")
 def quantised(view: View) -> Constant:
     """Codes of a constant, with the float32 division that runtimes do."""
-    stored, scale, given = view.constant(0), view.constant(1), view.optional(2)
-    zero = np.zeros(1, np.uint8) if given is None else given.values
+    stored, scale, (_, zero) = view.constant(0), view.constant(1), parameters(view, 1)
     if zero.dtype.name not in RANGES or stored.error or scale.error:
         raise UnsupportedOp("quantises a computed constant, or to an unknown type of codes")
-    step = scale.floats()
-    if not (step > 0).all():
-        raise BadFile(f"scale '{scale.name}' is not positive")
-    shape = _parameter_shape(step, stored.values.shape, view.integer("axis", 1))
-    quotient = stored.floats().astype(np.float32) / step.astype(np.float32).reshape(shape)
-    shift = zero.astype(np.float64).reshape(shape if zero.size > 1 else ())
+    step = positive(scale)
+    facts = (stored.values.shape, view.integer("axis", 1), view.integer("block_size", 0))
+    quotient = stored.floats().astype(np.float32) / spread(step.astype(np.float32), *facts)
+    shift = spread(zero.astype(np.float64), *facts)
     codes = np.clip(np.rint(quotient).astype(np.float64) + shift, *RANGES[zero.dtype.name])
     return Constant(codes.astype(zero.dtype), stored.name)
 
 
-@folds("DequantizeLinear")
+@folds("DequantizeLinear", f"{RUNTIME}.DequantizeLinear")
 def dequantised(view: View) -> Constant:
-    """(codes - zero point) scale, exact for codes of up to 29 bits and float32 scales."""
-    codes, scale, given = view.constant(0), view.constant(1), view.optional(2)
+    """As `codes_undone`."""
+    axis, block = view.integer("axis", 1), view.integer("block_size", 0)
+    return codes_undone(view.constant(0), view.constant(1), view.optional(2), axis, block)
+
+
+def codes_undone(
+    codes: Constant, scale: Constant, zero_point: Constant | None, axis: int, block: int = 0
+) -> Constant:
+    """(codes - zero point) scale, exact for codes of up to 29 bits and float32 scales.
+
+    Args:
+        codes: integers.
+        scale: one entry, one per coordinate of an axis, or one per block along that axis.
+        zero_point: likewise; none is zero.
+        axis: of the codes.
+        block: codes along the axis that share a scale; 0 where there are no blocks.
+    """
     if codes.values.dtype.name not in (*RANGES, "int32"):
         raise UnsupportedOp(f"reads codes of type {codes.values.dtype.name}")
+    step, shape = positive(scale), codes.values.shape
+    zero = np.zeros(()) if zero_point is None else zero_point.floats()
+    whole = codes.floats() - spread(zero, shape, axis, block)
+    exact = scale.error == 0 and single(step) and (np.abs(whole) <= FEW).all()
+    error = 0.0 if exact else 2 * scale.error + ROUNDING
+    return codes.computed(whole * spread(step, shape, axis, block), error)
+
+
+def positive(scale: Constant) -> np.ndarray:
+    """The scales, all of them positive numbers."""
     step = scale.floats()
     if not (step > 0).all():
         raise BadFile(f"scale '{scale.name}' is not positive")
-    zero = np.zeros(()) if given is None else given.floats()
-    shape = _parameter_shape(step, codes.values.shape, view.integer("axis", 1))
-    whole = codes.floats() - zero.reshape(shape if zero.size > 1 else ())
-    exact = scale.error == 0 and single(step) and (np.abs(whole) <= FEW).all()
-    error = 0.0 if exact else 2 * scale.error + ROUNDING
-    return codes.computed(whole * step.reshape(shape), error)
+    return step
 
 
-def _parameter_shape(step: np.ndarray, shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    if step.size == 1:
-        return ()
+def spread(values: np.ndarray, shape: tuple[int, ...], axis: int, block: int = 0) -> np.ndarray:
+    """Parameters of quantised values of some shape, so that they broadcast against these."""
     rank = len(shape)
-    if step.ndim != 1 or not -rank <= axis < rank or step.size != shape[axis]:
-        raise BadFile(f"scales of shape {step.shape} do not fit axis {axis} of codes {shape}")
-    return tuple(-1 if place == axis % rank else 1 for place in range(rank))
+    if values.size == 1 and not block:
+        return values.reshape(())
+    if not -rank <= axis < rank or block < 0:
+        raise BadFile(f"axis {axis} and blocks of {block} do not fit codes {shape}")
+    place = axis % rank
+    if not block:
+        if values.ndim != 1 or values.size != shape[place]:
+            raise BadFile(f"scales of shape {values.shape} do not fit axis {axis} of codes {shape}")
+        return values.reshape(tuple(-1 if p == place else 1 for p in range(rank)))
+    blocks = (*shape[:place], -(-shape[place] // block), *shape[place + 1 :])
+    if values.ndim and values.shape != blocks:
+        raise BadFile(f"scales of shape {values.shape} do not fit blocks of {block} along axis "
+                      f"{axis} of codes {shape}")  # fmt: skip
+    return values.take(np.arange(shape[place]) // block, place) if values.ndim else values

@@ -1,7 +1,9 @@
 """Operators that move values without changing them."""
 
+from dataclasses import replace
 from math import prod
 
+import numpy as np
 from onnx import TensorProto
 
 from lipcert.errors import BadFile, UnsupportedOp
@@ -10,14 +12,16 @@ from lipcert.ops.concat import Concat
 from lipcert.ops.pad import Pad
 from lipcert.ops.transpose import Transpose
 from lipcert.read.builder import checked
+from lipcert.read.lower.quantising import Codes
 from lipcert.read.lower.reshaping import batched_shape, reshaped, selected
 from lipcert.read.onnx_rules.pooling import inner_axes
-from lipcert.read.onnx_view import View, reads
+from lipcert.read.onnx_view import View, carries, reads
 
 FAR = 2**62  # Slice's way to say "to the end"
 
 
 @reads("Identity")
+@carries
 def identity(view: View) -> Node:
     """Nothing."""
     return view.activation(0)
@@ -27,6 +31,10 @@ def identity(view: View) -> Node:
 def cast(view: View) -> Node:
     """Between float32 and float64 only: the real number stays."""
     to = view.integer("to", 0)
+    if to in (TensorProto.FLOAT16, TensorProto.BFLOAT16):
+        raise UnsupportedOp(f"casts a computed value to {TensorProto.DataType.Name(to)}, which "
+                            "rounds it; keep activations in float32 and store weights in 16 bits"
+                            )  # fmt: skip
     if to not in (TensorProto.FLOAT, TensorProto.DOUBLE):
         raise UnsupportedOp(f"casts a computed value to {TensorProto.DataType.Name(to)}")
     return view.activation(0)
@@ -44,6 +52,7 @@ def dropout(view: View) -> Node:
 
 
 @reads("Flatten")
+@carries
 def flatten(view: View) -> Node:
     """Everything but the batch axis."""
     x = view.activation(0)
@@ -56,6 +65,7 @@ def flatten(view: View) -> Node:
 
 
 @reads("Reshape")
+@carries
 def reshape(view: View) -> Node:
     """Where the rows of the batch stay apart."""
     x, target = view.activation(0), view.constant(1).integers()
@@ -64,6 +74,7 @@ def reshape(view: View) -> Node:
 
 
 @reads("Transpose")
+@carries
 def transpose(view: View) -> Node:
     """Where the batch axis stays first."""
     x = view.activation(0)
@@ -78,6 +89,7 @@ def transpose(view: View) -> Node:
 
 
 @reads("Squeeze")
+@carries
 def squeeze(view: View) -> Node:
     """Of given axes."""
     x = view.activation(0)
@@ -93,6 +105,7 @@ def squeeze(view: View) -> Node:
 
 
 @reads("Unsqueeze")
+@carries
 def unsqueeze(view: View) -> Node:
     """Behind the batch axis."""
     x, axes = view.activation(0), _axes(view) or ()
@@ -122,6 +135,7 @@ def concat(view: View) -> Node:
 
 
 @reads("Split")
+@carries
 def split(view: View) -> tuple[Node, ...]:
     """Into given or equal sizes."""
     x = view.activation(0)
@@ -142,9 +156,24 @@ def split(view: View) -> tuple[Node, ...]:
 
 
 @reads("Pad", mode=("constant",))
-def pad(view: View) -> Node:
-    """With a constant, behind the batch axis; negative pads are not read."""
-    x, widths, filling = view.activation(0), view.constant(1).integers(), view.optional(2)
+def pad(view: View) -> Node | Codes:
+    """With a constant, behind the batch axis; codes are padded with a code."""
+    codes = view.inputs[0]
+    if not isinstance(codes, Codes):
+        filling = view.optional(2)
+        if filling is not None and filling.error:
+            raise UnsupportedOp("has a computed filling")
+        return _padded(view, view.activation(0), 0.0 if filling is None else filling.scalar())
+    if codes.scale.size > 1 or codes.zero_point.size > 1:
+        raise UnsupportedOp("pads codes that have scales along an axis")
+    code = np.zeros(()) if not view.has(2) else view.constant(2).floats().reshape(())
+    moved = (code - codes.zero_point.astype(np.float64)) * codes.scale
+    return replace(codes, staircase=_padded(view, codes.staircase, float(moved.reshape(()))))
+
+
+def _padded(view: View, x: Node, value: float) -> Node:
+    """Surrounded by a value; negative pads are not read."""
+    widths = view.constant(1).integers()
     rank = len(x.shape) + 1
     given = view.optional(3)
     axes = [axis % rank for axis in given.integers()] if given else list(range(rank))
@@ -159,13 +188,11 @@ def pad(view: View) -> Node:
         raise UnsupportedOp("pads the batch axis")
     if not any(before + after):
         return x
-    value = 0.0 if filling is None else float(filling.floats().reshape(()))
-    if filling is not None and filling.error:
-        raise UnsupportedOp("has a computed filling")
     return view.scope.emit(Pad(tuple(before[1:]), tuple(after[1:]), x.shape, value), x)
 
 
 @reads("Slice")
+@carries
 def slices(view: View) -> Node:
     """Forward or backward along any axes but the batch's."""
     x = view.activation(0)
@@ -188,6 +215,7 @@ def slices(view: View) -> Node:
 
 
 @reads("Gather")
+@carries
 def gather(view: View) -> Node:
     """Constant indices, one or a vector of them."""
     x, index = view.activation(0), view.constant(1)
