@@ -222,6 +222,8 @@ def certify(  # noqa: PLR0913, PLR0917 - the options of a command are its parame
     asked = Asked(inputs, eps, box, clip, norm, grid)
     errors = Console(stderr=True, highlight=False)
     with _complaints(errors):
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)  # what cannot be saved is refused before work
         torch.set_num_threads(threads or _idle_cores())
         budget = None if memory is None else int(memory * GIB)
         placement = Placement(torch.device(device), getattr(torch, dtype), budget)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from onnx import helper
 from typer.testing import CliRunner, Result
 
@@ -176,11 +177,14 @@ def test_missing_files(tmp_path: Path) -> None:
     refused(run("show", absent), "absent.onnx")
 
 
-def test_a_result_that_cannot_be_saved(inputs: Path, tmp_path: Path) -> None:
+def test_a_place_where_nothing_can_be_saved(inputs: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    result = around(inputs, "--json", "--out", tmp_path / "file")
-    assert result.exit_code == 2
-    assert "error: " in result.stderr
+    refused(around(inputs, "--out", tmp_path / "file"), "file")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
+def test_an_absent_device(inputs: Path) -> None:
+    refused(around(inputs, "--device", "cuda"), "no CUDA device")
 
 
 def test_operations_without_a_rule_are_all_listed(onnx_file, tmp_path: Path) -> None:
