@@ -15,6 +15,7 @@ from lipcert.certificate.certificate import Certificate, agreement_of, on_cpu
 from lipcert.errors import BadInput
 from lipcert.graph.layer_graph import LayerGraph
 from lipcert.graph.pair import Pair
+from lipcert.graph.semantics import Semantics
 from lipcert.methods.base import Method
 from lipcert.methods.twin import TwinBounds
 from lipcert.numeric.placement import Placement
@@ -26,13 +27,20 @@ Network = str | Path | nn.Module
 VERSIONS = ("lipcert", "torch", "numpy", "onnx", "onnxruntime")
 
 
-def load_pair(original: Network, compressed: Network, shape: tuple[int, ...] | None = None) -> Pair:
+def load_pair(
+    original: Network,
+    compressed: Network,
+    shape: tuple[int, ...] | None = None,
+    semantics: Semantics = Semantics.REAL,
+) -> Pair:
     """Both networks read and aligned node by node.
 
     Args:
         original: f, an ONNX file or a PyTorch module.
         compressed: g, likewise.
         shape: of one input without the batch axis; needed for modules.
+        semantics: the arithmetic that the compressed network is executed in; the original runs in
+            float32 unless it is `real`.
 
     Raises:
         BadFile: a file is malformed, truncated or unsafe.
@@ -43,7 +51,7 @@ def load_pair(original: Network, compressed: Network, shape: tuple[int, ...] | N
     files = None
     if not isinstance(original, nn.Module) and not isinstance(compressed, nn.Module):
         files = (Path(original), Path(compressed))
-    return Pair.of(graphs[0], graphs[1], files)
+    return Pair.of(graphs[0], graphs[1], files, semantics)
 
 
 def _read(network: Network, shape: tuple[int, ...] | None) -> LayerGraph:
@@ -98,7 +106,7 @@ def certify(
         observed=observed,
         agreement=agreement_of(bounds.agree, observed) if labels else None,
         method=type(method).__name__,
-        semantics="real",
+        semantics=str(pair.compressed.semantics),
         aligned=pair.aligned,
         provenance=_provenance(pair, method, attack, placement, seconds),
     )

@@ -1,13 +1,14 @@
 """One network as a frozen, topologically ordered graph of operations."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import reduce
 
 import torch
 from torch import Tensor
 
+from lipcert.graph.semantics import Semantics
 from lipcert.numeric.placement import Placement
 from lipcert.ops.functional import Shape
 from lipcert.ops.kinds import Op
@@ -33,10 +34,12 @@ class LayerGraph:
     Args:
         nodes: topologically ordered; the first is the input, the last the output.
         source: where it came from, for messages.
+        semantics: the arithmetic that it is executed in.
     """
 
     nodes: tuple[Node, ...]
     source: str = "network"
+    semantics: Semantics = Semantics.REAL
 
     def __post_init__(self) -> None:
         """Check the order; a reader that breaks it is a bug of ours."""
@@ -87,12 +90,17 @@ class LayerGraph:
 
     def placed(self, placement: Placement) -> "LayerGraph":
         """The same network with weights on a device and in a dtype."""
-        return LayerGraph(
-            tuple(
-                Node(n.name, n.op and n.op.placed(placement), n.inputs, n.shape) for n in self.nodes
-            ),
-            self.source,
-        )
+        return self.mapped(lambda op: op.placed(placement))
+
+    def mapped(self, change: Callable[[Op], Op]) -> "LayerGraph":
+        """The same graph with every operation changed."""
+        nodes = (Node(n.name, n.op and change(n.op), n.inputs, n.shape) for n in self.nodes)
+        return replace(self, nodes=tuple(nodes))
+
+    def under(self, semantics: Semantics) -> "LayerGraph":
+        """The same network executed in a named arithmetic."""
+        executed = semantics != Semantics.REAL
+        return replace(self.mapped(lambda op: op.executed(executed)), semantics=semantics)
 
     def content_hash(self) -> str:
         """SHA-256 of the operations, their parameters and how they are connected."""

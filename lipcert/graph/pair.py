@@ -1,17 +1,20 @@
 """Two networks aligned node by node, so that their difference can be followed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lipcert.errors import Mismatch
 from lipcert.graph.align import PairNode, aligned
 from lipcert.graph.layer_graph import LayerGraph, Node
+from lipcert.graph.semantics import Semantics
 from lipcert.graph.simplify import simplify
 from lipcert.graph.widen import widened
 from lipcert.ops.add import Add
 from lipcert.ops.quantize import Quantize
 from lipcert.ops.relu import Relu
 from lipcert.ops.softmax import Softmax
+
+FLOATING = {Semantics.INT8: Semantics.FLOAT32, Semantics.ORT_X86_SAT16: Semantics.FLOAT32}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +41,7 @@ class Pair:
         original: LayerGraph,
         compressed: LayerGraph,
         files: tuple[Path, Path] | None = None,
+        semantics: Semantics = Semantics.REAL,
     ) -> "Pair":
         """Aligned if possible; see `aligned`.
 
@@ -53,7 +57,8 @@ class Pair:
                     "the two networks must read and return the same shapes"
                 )
         original, compressed = (with_relus(simplify(g)) for g in (original, compressed))
-        compressed = widened(original, compressed)
+        compressed = widened(original, compressed).under(semantics)
+        original = original.under(FLOATING.get(semantics, semantics))
         return cls(original, compressed, aligned(original, compressed), files=files)
 
     @property
@@ -75,7 +80,7 @@ class Pair:
                 f"Pair: only one of {self.original.source} and {self.compressed.source} ends in a "
                 "Softmax; compare logits with logits or probabilities with probabilities"
             )
-        f, g = (LayerGraph(p.nodes[:-1], p.source) for p in (self.original, self.compressed))
+        f, g = (replace(p, nodes=p.nodes[:-1]) for p in (self.original, self.compressed))
         return Pair(f, g, self.nodes[:-1], softmax=True)
 
     def joined(self) -> LayerGraph:

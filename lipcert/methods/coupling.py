@@ -66,9 +66,7 @@ class _Side:
     sign: float
 
 
-def coupling(
-    f: Elementwise | None, g: Elementwise | None, twin: Twin, *, alike: bool
-) -> Coupling:
+def coupling(f: Elementwise | None, g: Elementwise | None, twin: Twin, *, alike: bool) -> Coupling:
     """Best planes of the difference of two activations; None stands for the identity.
 
     Args:

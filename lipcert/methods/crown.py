@@ -10,7 +10,7 @@ from lipcert.methods.agreement import label_of, positive
 from lipcert.methods.base import Bounds, Method
 from lipcert.methods.crown_rule import CrownRule, facts
 from lipcert.methods.enclosed import Enclosed, enclose
-from lipcert.methods.interval import image
+from lipcert.methods.image import image
 from lipcert.numeric.placement import Placement
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Region
@@ -59,4 +59,4 @@ def joint(pair: Pair, original: Enclosed, compressed: Enclosed) -> Enclosed:
     boxes[drift.name] = image(drift.op, *inputs)
     tables[drift.name] = Table.pack(facts(drift.op, boxes[drift.name], *inputs))
     rule = CrownRule(graph.by_name(), tables, original.rule.support)
-    return Enclosed(graph, boxes, rule, original.placement)
+    return Enclosed(graph, boxes, {}, rule, original.placement)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lipcert.errors import UnsupportedOp
 from lipcert.graph.layer_graph import Node
-from lipcert.methods.interval import reach_of_linear
+from lipcert.methods.image import reach_of_linear
 from lipcert.numeric.rounding import down, gamma, inflate, unit_roundoff, up
 from lipcert.ops.functional import Functional, Shape
 from lipcert.ops.kinds import Affine, Elementwise, Op
@@ -87,6 +87,17 @@ def facts_of_elementwise(op: Elementwise, value: Interval, *boxes: Interval) -> 
         lines.upper_slope,
         up(lines.upper_intercept + loss),
     )
+
+
+def executed_facts(exact: tuple[Tensor, ...], error: Tensor | None) -> tuple[Tensor, ...]:
+    """Facts of a node whose executed value is off by at most `error`."""
+    if error is None:
+        return exact
+    if len(exact) == 2:
+        constant, loss = exact
+        return constant, up(loss + per_channel(error))
+    lower_slope, lower, upper_slope, upper = exact
+    return lower_slope, down(lower - error), upper_slope, up(upper + error)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

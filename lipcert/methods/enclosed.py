@@ -8,8 +8,9 @@ from torch import Tensor
 
 from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.methods.agreement import margins
-from lipcert.methods.crown_rule import CrownRule, facts
-from lipcert.methods.interval import image
+from lipcert.methods.crown_rule import CrownRule, executed_facts, facts
+from lipcert.methods.executed import error_of, widened
+from lipcert.methods.image import image
 from lipcert.numeric.placement import Placement
 from lipcert.ops.kinds import Affine, Elementwise
 from lipcert.sets.enclosure import Interval
@@ -22,10 +23,14 @@ from lipcert.walk.table import Table
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Enclosed:
-    """A network with proved boxes on every node, ready for more backward walks."""
+    """A network with proved boxes on every node, ready for more backward walks.
+
+    `errors` holds each node's bound on executed against exact values, None where there is none.
+    """
 
     graph: LayerGraph
     boxes: Mapping[str, Interval]
+    errors: Mapping[str, Tensor | None]
     rule: CrownRule
     placement: Placement
 
@@ -78,6 +83,7 @@ def enclose(
     support = Support.of(region, placement)
     boxes: dict[str, Interval] = {graph.input.name: support.hull}
     tables: dict[str, Table] = {}
+    errors: dict[str, Tensor | None] = {graph.input.name: None}
     rule = CrownRule(graph.by_name(), tables, support)
     names = [node.name for node in graph.nodes]
     readers = graph.readers()
@@ -86,12 +92,14 @@ def enclose(
         assert node.op is not None
         inputs = [boxes[name] for name in node.inputs]
         box = image(node.op, *inputs)
+        errors[node.name] = error = error_of(node.op, graph.semantics, box, *inputs)
+        box = widened(box, error)
         mask = torch.zeros_like(box.lower, dtype=torch.bool)
         if isinstance(node.op, Affine):
             mask = _undecided(node.name, box, readers)
-        tables[node.name] = Table.pack(facts(node.op, box, *inputs))
+        tables[node.name] = Table.pack(executed_facts(facts(node.op, box, *inputs), error))
         boxes[node.name] = tightened(box, mask, names, node.name, rule, placement)
-    return Enclosed(graph, boxes, rule, placement)
+    return Enclosed(graph, boxes, errors, rule, placement)
 
 
 def _undecided(name: str, box: Interval, readers: Mapping[str, tuple[Node, ...]]) -> Tensor:

@@ -12,7 +12,7 @@ from lipcert.methods.agreement import label_of, margins, positive
 from lipcert.methods.base import Bounds, Method, contrast_of
 from lipcert.methods.crown import joint_bounds
 from lipcert.methods.enclosed import Enclosed, enclose, tightened
-from lipcert.methods.twin_facts import step_of
+from lipcert.methods.twin_facts import Values, step_of
 from lipcert.methods.twin_rule import Step, TwinRule
 from lipcert.numeric.placement import Placement
 from lipcert.numeric.rounding import down
@@ -65,13 +65,25 @@ def enclose_pair(
     names = tuple(node.name for node in pair.nodes)
     for done, node in enumerate(pair.nodes[1:]):
         watch("bounding the drift", done, len(names) - 1)
-        boxes = original.boxes[node.original.name], compressed.boxes[node.compressed.name]
         inputs = [twins[name] for name in node.inputs]
-        steps[node.name], twin = step_of(node, inputs, *boxes, placement)
+        steps[node.name], twin = step_of(
+            node, inputs, _values(node, original, compressed), placement
+        )
         mask = _undecided(pair, node, twin)
         drift = tightened(twin.drift, mask, names, node.name, rule, placement)
         twins[node.name] = Twin(twin.original, twin.compressed, drift).consistent()
     return TwinEnclosed(names, twins, rule, placement)
+
+
+def _values(node: PairNode, original: Enclosed, compressed: Enclosed) -> Values:
+    """What is known of both networks' values at a pair node."""
+    f, g = node.original.name, node.compressed.name
+    return Values(
+        original.boxes[f],
+        compressed.boxes[g],
+        original.errors[f] if node.original_op is not None else None,
+        compressed.errors[g] if node.compressed_op is not None else None,
+    )
 
 
 def _undecided(pair: Pair, node: PairNode, twin: Twin) -> Tensor:

@@ -9,7 +9,8 @@ from lipcert.errors import UnsupportedOp
 from lipcert.graph.align import PairNode
 from lipcert.methods.coupling import coupling
 from lipcert.methods.crown_rule import SPARE, per_channel
-from lipcert.methods.interval import image_of_linear, reach_of_linear
+from lipcert.methods.executed import widened
+from lipcert.methods.image import image_of_linear, reach_of_linear
 from lipcert.methods.twin_rule import AffineStep, ElementwiseStep, Step
 from lipcert.numeric.placement import Placement
 from lipcert.numeric.rounding import down, gamma, inflate, unit_roundoff, up
@@ -18,11 +19,32 @@ from lipcert.sets.enclosure import Interval, Twin
 from lipcert.walk.table import Table
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Values:
+    """Both networks' values at a pair node.
+
+    Args:
+        original: proved box of f's value.
+        compressed: proved box of g's value.
+        original_error: bound on what executing f's operation here adds; None for nothing.
+        compressed_error: likewise for g.
+    """
+
+    original: Interval
+    compressed: Interval
+    original_error: Tensor | None
+    compressed_error: Tensor | None
+
+    def around(self, drift: Interval) -> Twin:
+        """With a box of the exact difference, all three made consistent."""
+        drift = widened(widened(drift, self.original_error), self.compressed_error)
+        return Twin(self.original, self.compressed, drift).consistent()
+
+
 def step_of(
     node: PairNode,
     inputs: list[Twin],
-    original: Interval,
-    compressed: Interval,
+    values: Values,
     placement: Placement,
 ) -> tuple[Step, Twin]:
     """The backward step through a pair node, and the enclosures of its value.
@@ -30,15 +52,14 @@ def step_of(
     Args:
         node: not the input.
         inputs: enclosures of what it reads.
-        original: proved box of f's value here.
-        compressed: proved box of g's value here.
+        values: what is known of both networks' values here.
         placement: dtype and device of the step.
     """
     f, g = node.original_op, node.compressed_op
     if isinstance(f, Affine | None) and isinstance(g, Affine | None):
-        return _affine_step(f, g, inputs, original, compressed, placement)
+        return _affine_step(f, g, inputs, values, placement)
     if isinstance(f, Elementwise | None) and isinstance(g, Elementwise | None):
-        return _elementwise_step(f, g, inputs[0], original, compressed, placement)
+        return _elementwise_step(f, g, inputs[0], values, placement)
     raise UnsupportedOp(
         f"twin: no rule for {type(f or g).__name__} at node '{node.name}'; "
         "only affine and elementwise operations can be followed in pairs"
@@ -49,14 +70,13 @@ def _elementwise_step(
     f: Elementwise | None,
     g: Elementwise | None,
     twin: Twin,
-    original: Interval,
-    compressed: Interval,
+    values: Values,
     placement: Placement,
 ) -> tuple[Step, Twin]:
     """Planes and lines, moved apart by what products and sums of coefficients round away."""
     alike = f is not None and g is not None and same(f, g)
     planes = coupling(f and f.placed(placement), g and g.placed(placement), twin, alike=alike)
-    value = Twin(original, compressed, planes.image).consistent()
+    value = values.around(planes.image)
     below, above, lines = planes.below, planes.above, planes.original
     drift, z = twin.drift.magnitude(), twin.original.magnitude()
     few, many = gamma(SPARE, placement.dtype), gamma(z[0].numel() + SPARE, placement.dtype)
@@ -65,7 +85,7 @@ def _elementwise_step(
     drift_loss = drift_loss + many * _largest(below.intercept, above.intercept)
     original_loss = few * _largest(lines.lower_slope, lines.upper_slope) * z
     original_loss = original_loss + many * _largest(lines.lower_intercept, lines.upper_intercept)
-    drift_loss, original_loss = _losses(drift_loss, original_loss, value)
+    drift_loss, original_loss = _losses(drift_loss, original_loss, value, values)
     table = Table.pack(
         [
             below.along_drift,
@@ -88,11 +108,15 @@ def _largest(first: Tensor, second: Tensor) -> Tensor:
     return torch.maximum(first.abs(), second.abs())
 
 
-def _losses(drift: Tensor, original: Tensor, value: Twin) -> list[Tensor]:
-    """With what adding coefficients of several readers rounds away."""
+def _losses(drift: Tensor, original: Tensor, value: Twin, values: Values) -> list[Tensor]:
+    """With what adding coefficients of several readers rounds away, and what execution does."""
     sums = 2 * SPARE * unit_roundoff(drift.dtype)
     drift = drift + sums * value.drift.magnitude()
     original = original + sums * value.original.magnitude()
+    if values.original_error is not None:
+        drift, original = drift + values.original_error, original + values.original_error
+    if values.compressed_error is not None:
+        drift = drift + values.compressed_error
     count = drift[0].numel() + SPARE
     return [inflate(drift, count), inflate(original, count)]
 
@@ -112,8 +136,7 @@ def _affine_step(
     f: Affine | None,
     g: Affine | None,
     inputs: list[Twin],
-    original: Interval,
-    compressed: Interval,
+    values: Values,
     placement: Placement,
 ) -> tuple[Step, Twin]:
     one_form = f is not None and g is not None and g.same_form(f)
@@ -125,8 +148,8 @@ def _affine_step(
         one_form,
         (f.weight_error if f else 0.0, g.weight_error if g else 0.0),
     )
-    value = Twin(original, compressed, _drift_box(ops, inputs)).consistent()
-    table = _affine_table(ops, inputs, value)
+    value = values.around(_drift_box(ops, inputs))
+    table = _affine_table(ops, inputs, value, values)
     return AffineStep(ops.original, ops.compressed, ops.difference, one_form, table), value
 
 
@@ -177,7 +200,7 @@ def _size(op: Affine | None, sizes: list[Tensor]) -> Tensor:
     return reach if constant is None else up(reach + constant.abs())
 
 
-def _affine_table(ops: _Affines, inputs: list[Twin], value: Twin) -> Table:
+def _affine_table(ops: _Affines, inputs: list[Twin], value: Twin, values: Values) -> Table:
     """C - b, b, and the losses of products with V, V - W and W (Higham, eq. 3.12)."""
     drift = [t.drift.magnitude() for t in inputs]
     original = [t.original.magnitude() for t in inputs]
@@ -195,7 +218,7 @@ def _affine_table(ops: _Affines, inputs: list[Twin], value: Twin) -> Table:
     error = _form_error(ops, inputs)
     if error is not None:
         along_drift = along_drift + error
-    losses = _losses(along_drift, along_original, value)
+    losses = _losses(along_drift, along_original, value, values)
     return Table.pack([shift, base, *(per_channel(loss) for loss in losses)])
 
 

@@ -53,6 +53,10 @@ class Op(ABC):
         result = cast(Self, replace(self, **moved))  # type: ignore[type-var]
         return result if exact else result.rounded(unit_roundoff(placement.dtype))
 
+    def executed(self, executed: bool) -> Self:
+        """The same operation as a float32 or integer runtime executes it, or as stored."""
+        return self
+
     def rounded(self, relative: float) -> Self:
         """The same operation after its tensors moved by at most `relative` of themselves."""
         raise BadInput(

@@ -1,6 +1,6 @@
 """QuantizeLinear followed by DequantizeLinear: a saturating staircase."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from lipcert.ops.kinds import Elementwise
 from lipcert.ops.piecewise import chord
 from lipcert.sets.enclosure import Interval
 
+DIVISION = 2.0**-22  # four roundings in float32
 MANY = 4  # codes from which on a band of half a step is about as good as the steps
 
 
@@ -22,15 +23,21 @@ class Quantize(Elementwise):
         scale: positive; broadcasts against the node's shape.
         lowest: smallest code less the zero point; broadcasts likewise.
         highest: largest code less the zero point; broadcasts likewise.
+        slack: relative error of x / scale as executed; zero in exact arithmetic.
     """
 
     scale: Tensor
     lowest: Tensor
     highest: Tensor
+    slack: float = 0.0
 
     def value(self, *inputs: Tensor) -> Tensor:
         """The staircase; its gradient is passed straight through where it does not saturate."""
         return _Staircase.apply(inputs[0], self.scale, self.lowest, self.highest)  # type: ignore[no-any-return]
+
+    def executed(self, executed: bool) -> "Quantize":
+        """Runtimes divide in float32, or multiply by a quotient that was rounded before."""
+        return replace(self, slack=DIVISION if executed else 0.0)
 
     def slope(self, box: Interval) -> Interval:
         """A staircase has steps: any nonnegative slope, or none where it is constant."""
@@ -62,8 +69,9 @@ class Quantize(Elementwise):
 
     def _codes(self, box: Interval) -> tuple[Tensor, Tensor]:
         """First and last code (less zero point) that the box can reach, outward at ties."""
-        low = torch.ceil(down(down(box.lower / self.scale)) - 0.5)
-        high = torch.floor(up(up(box.upper / self.scale)) + 0.5)
+        lower, upper = box.lower / self.scale, box.upper / self.scale
+        low = torch.ceil(down(down(lower - self.slack * lower.abs())) - 0.5)
+        high = torch.floor(up(up(upper + self.slack * upper.abs())) + 0.5)
         return (
             torch.maximum(torch.minimum(low, self.highest), self.lowest),
             torch.maximum(torch.minimum(high, self.highest), self.lowest),
@@ -89,7 +97,7 @@ class Quantize(Elementwise):
         first, last = self._codes(box)
         reach = torch.maximum(first.abs(), last.abs()) * self.scale
         reach = (reach + self.scale) * (1 + slope.abs()) + slope.abs() * box.magnitude()
-        return 8 * unit_roundoff(reach.dtype) * reach
+        return (8 * unit_roundoff(reach.dtype) + 2 * self.slack) * reach
 
 
 class _Staircase(torch.autograd.Function):
