@@ -1,6 +1,8 @@
 """Which value of g plays the part of which value of f."""
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lipcert.graph.layer_graph import LayerGraph, Node
@@ -53,7 +55,8 @@ def aligned(
         compatible: whether an operation of f may stand beside one of g.
     """
     aligner = _Aligner(original.by_name(), compressed.by_name(), compatible, {}, {})
-    end = aligner.match(original.output, compressed.output)
+    with _deep_recursion(len(original.nodes) + len(compressed.nodes)):
+        end = aligner.match(original.output, compressed.output)
     if end is None:
         return ()
     wanted, order = {end}, []
@@ -118,8 +121,21 @@ class _Aligner:
         self, f: Node, g: Node, inputs: tuple[str, ...], f_op: Op | None, g_op: Op | None
     ) -> str:
         name = f.name if f.name == g.name else f"{f.name}|{g.name}"
+        while name in self.nodes:  # a file may use any name, "a|b" too
+            name += "'"
         self.nodes[name] = PairNode(name, f, g, inputs, f_op, g_op)
         return name
+
+
+@contextmanager
+def _deep_recursion(nodes: int) -> Generator[None]:
+    """Room for one chain through all nodes, four calls each."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(before + 4 * nodes)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def _alone(op: Op | None) -> bool:

@@ -49,8 +49,7 @@ def widened(original: LayerGraph, compressed: LayerGraph) -> LayerGraph:
     result is the same function, so a poor match loosens bounds and never falsifies them. Without
     a match the network itself comes back.
     """
-    shapes = {tuple(node.shape) for node in original.nodes}
-    if shapes.issuperset(node.shape for node in compressed.nodes):
+    if aligned(original, compressed):
         return compressed
     pairs = aligned(original, compressed, _same_but_for_channels)
     try:
