@@ -8,8 +8,10 @@ import inspect
 import itertools
 import math
 import pkgutil
+from dataclasses import replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from typing import Any, cast
 
 import pytest
 import torch
@@ -76,7 +78,7 @@ def quantize(scale: float, lowest: float, highest: float) -> Quantize:
 
 
 # Affine operations with the shapes of their inputs; the others as they are.
-AFFINE: dict[type[Op], list[tuple[Affine, Shape] | tuple[Affine, Shape, Shape]]] = {
+AFFINE: dict[type[Op], list[tuple[Any, ...]]] = {
     Add: [(Add(), (5,), (5,)), (Add((-1, 1)), (2, 3, 4), (2, 3, 4)), (Add((1, -1)), (6,), (6,))],
     Concat: [(Concat(0, (2, 3)), (2, 3, 4), (3, 3, 4)), (Concat(2, (1, 4)), (2, 3, 1), (2, 3, 4))],
     Conv: [
@@ -148,8 +150,8 @@ def operations() -> list[type[Op]]:
     for entry in pkgutil.iter_modules(lipcert.ops.__path__):
         module = importlib.import_module(f"lipcert.ops.{entry.name}")
         for _, kind in inspect.getmembers(module, inspect.isclass):
-            own = issubclass(kind, Op) and kind.__module__ == module.__name__
-            if own and not inspect.isabstract(kind):
+            own = kind.__module__ == module.__name__
+            if own and issubclass(kind, Op) and not inspect.isabstract(kind):
                 found.append(kind)
     return found
 
@@ -164,7 +166,7 @@ def test_every_operation_has_examples(kind: type[Op]) -> None:
 # --- affine -------------------------------------------------------------------------------
 
 
-def cases() -> list[object]:
+def cases() -> list[Any]:
     every = [case for examples in AFFINE.values() for case in examples]
     return [pytest.param(case[0], case[1:], id=f"{type(case[0]).__name__}-{n}")
             for n, case in enumerate(every)]  # fmt: skip
@@ -268,8 +270,7 @@ def test_magnitude_terms_and_difference(op: Affine, shapes: tuple[Shape, ...]) -
 )
 def test_difference_of_two_of_one_form(op: Affine, shapes: tuple[Shape, ...]) -> None:
     moved = {n: getattr(op, n) for n in ("weight", "bias", "factor", "shift") if hasattr(op, n)}
-    other = type(op)(**{**{n: getattr(op, n) for n in op.__dataclass_fields__},
-                        **{n: v + whole(9, *v.shape) for n, v in moved.items()}})  # fmt: skip
+    other: Any = replace(op, **{n: v + whole(9, *v.shape) for n, v in moved.items()})  # type: ignore[type-var]
     difference = op.minus(other)
     assert difference is not None
     assert torch.equal(matrix(difference, shapes), matrix(op, shapes) - matrix(other, shapes))
@@ -282,7 +283,7 @@ def test_difference_of_two_of_one_form(op: Affine, shapes: tuple[Shape, ...]) ->
 )
 def test_weight_error_covers_float32(op: Affine, shapes: tuple[Shape, ...]) -> None:
     odd = {n: getattr(op, n) / 3 for n in ("weight", "bias", "factor", "shift") if hasattr(op, n)}
-    op = type(op)(**{**{n: getattr(op, n) for n in op.__dataclass_fields__}, **odd})
+    op = cast(Affine, replace(op, **odd))  # type: ignore[type-var]
     placed = op.placed(Placement(dtype=torch.float32))
     assert op.weight_error == 0
     for name in odd:
@@ -460,7 +461,7 @@ def members(op: Elementwise, low: float, high: float) -> list[Fraction]:
     return [first, last, *inside, *(x for x in near if first <= x <= last)]
 
 
-def elementwise() -> list[object]:
+def elementwise() -> list[Any]:
     every = [op for ops in ELEMENTWISE.values() for op in ops]
     return [pytest.param(op, dtype, id=f"{type(op).__name__}-{n}-{str(dtype)[6:]}")
             for n, op in enumerate(every) for dtype in DTYPES]  # fmt: skip
