@@ -23,9 +23,12 @@ from lipcert.attacks.drift import DriftAttack
 from lipcert.certificate.certificate import Verdict
 from lipcert.errors import LipcertError
 from lipcert.graph.layer_graph import LayerGraph
+from lipcert.integer import overflow
 from lipcert.numeric.placement import Placement
 from lipcert.read import read_inputs, read_onnx
+from lipcert.read.integer import read_integer
 from lipcert.report.layers import layers
+from lipcert.report.overflow import overflow_facts, overflow_table
 from lipcert.report.progress import bar
 from lipcert.report.render import facts, show
 from lipcert.report.report import Report
@@ -253,6 +256,29 @@ def show_model(model: Model) -> None:
     with _complaints(Console(stderr=True, highlight=False)):
         graph: LayerGraph = read_onnx(model)
         Console(highlight=False).print(layers(graph))
+
+
+@app.command(name="overflow")
+def check_overflow(  # noqa: PLR0913, PLR0917 - the options of a command are its parameters
+    model: Model,
+    inputs: Inputs = None,
+    eps: Eps = None,
+    box: Between = None,
+    clip: Clip = None,
+    grid: Step = None,
+    as_json: Json = False,
+) -> None:
+    """Say which layers of a quantised MODEL can saturate on x86 processors without VNNI."""
+    given = any(option is not None for option in (inputs, eps, box, clip, grid))
+    asked = Asked(inputs, eps, box, clip, Norm.MAX, grid) if given else None
+    with _complaints(Console(stderr=True, highlight=False)):
+        program = read_integer(model)
+        report = overflow(program, None if asked is None else asked.region(program.input_shape))
+    if as_json:
+        typer.echo(json.dumps(overflow_facts(report), indent=2))
+    else:
+        Console(highlight=False).print(overflow_table(report))
+    raise typer.Exit(0 if report.safe else UNMET)
 
 
 def _idle_cores() -> int:
