@@ -5,6 +5,7 @@ with gradual underflow or flush to zero. Source: N. Higham, Accuracy and Stabili
 Algorithms, 2nd ed., sec. 3.1 (gamma_n) and 3.5 (matrix products).
 """
 
+import functools
 import math
 
 import torch
@@ -26,14 +27,20 @@ def gamma(terms: int, dtype: torch.dtype) -> float:
     return math.inf if product >= 0.25 else product / (1 - product) * (1 + 1e-9)
 
 
+@functools.cache
+def _infinity(dtype: torch.dtype, device: torch.device, sign: int) -> Tensor:
+    """Made once: making a tensor costs more than rounding a small one."""
+    return torch.tensor(sign * math.inf, dtype=dtype, device=device)
+
+
 def up(value: Tensor) -> Tensor:
     """The next number above, so that one correctly rounded operation is bounded above."""
-    return torch.nextafter(value, value.new_tensor(math.inf))
+    return torch.nextafter(value, _infinity(value.dtype, value.device, 1))
 
 
 def down(value: Tensor) -> Tensor:
     """The next number below, so that one correctly rounded operation is bounded below."""
-    return torch.nextafter(value, value.new_tensor(-math.inf))
+    return torch.nextafter(value, _infinity(value.dtype, value.device, -1))
 
 
 def inflate(value: Tensor, terms: int) -> Tensor:

@@ -61,8 +61,11 @@ class PiecewiseLinear(Elementwise):
 
     def settled(self, box: Interval) -> Tensor:
         """Where the box meets one piece only."""
-        sector = self.slope(box)
-        return up(up(sector.lower)) >= down(down(sector.upper))
+        sides = [
+            (box.upper <= _moved(knot, -1)) | (box.lower >= _moved(knot, 1))
+            for knot in self.knots(box.lower)
+        ]
+        return functools.reduce(torch.logical_and, sides)
 
     def pad(self, box: Interval, slope: Tensor) -> Tensor:
         """Rounding of value, product and difference, and of knots and slopes themselves."""

@@ -148,9 +148,10 @@ def least(
 
 def _rows_that_fit(widest: int, placement: Placement) -> int:
     """Rows whose coefficients fit the budget, and on a CPU the caches."""
-    budget = placement.budget()
     if placement.device.type == "cpu":
-        budget = min(budget, CACHE)
+        budget = min(CACHE, placement.memory or CACHE)
+    else:
+        budget = placement.budget()
     return max(1, budget // (COPIES * widest))
 
 
