@@ -12,14 +12,17 @@ from torch import nn
 
 from lipcert.attacks.drift import DriftAttack
 from lipcert.certificate.certificate import Certificate, agreement_of, on_cpu
-from lipcert.errors import BadInput
+from lipcert.errors import BadInput, UnsupportedOp
 from lipcert.graph.layer_graph import LayerGraph
 from lipcert.graph.pair import Pair
 from lipcert.graph.semantics import Semantics
+from lipcert.integer import overflow
 from lipcert.methods.base import Method
 from lipcert.methods.twin import TwinBounds
 from lipcert.numeric.placement import Placement
+from lipcert.ops.quantize import Quantize
 from lipcert.read import read_module, read_onnx
+from lipcert.read.integer import read_integer
 from lipcert.sets.region import Region
 from lipcert.walk.progress import Watch, quiet
 
@@ -92,6 +95,7 @@ def certify(
         )
     method, placement = method or TwinBounds(), placement or Placement()
     attack = attack or DriftAttack()
+    saturation = _saturation(pair, region)
     start = time.perf_counter()
     bounds = method.certify(pair, region, placement, watch)
     proved = time.perf_counter()
@@ -108,8 +112,39 @@ def certify(
         method=type(method).__name__,
         semantics=str(pair.compressed.semantics),
         aligned=pair.aligned,
-        provenance=_provenance(pair, method, attack, placement, seconds),
+        provenance=_provenance(pair, method, attack, placement, seconds)
+        | {"saturation": saturation},
     )
+
+
+def _saturation(pair: Pair, region: Region) -> dict[str, object] | None:
+    """Layers whose pair sums may saturate on x86 without VNNI; None for files without int8.
+
+    Raises:
+        UnsupportedOp: under `ort-x86-sat16`, where that cannot be excluded.
+    """
+    wanted = pair.compressed.semantics == Semantics.ORT_X86_SAT16
+    if pair.files is None or not _quantised(pair.compressed):
+        if wanted:
+            raise UnsupportedOp("ort-x86-sat16: the compressed network is no quantised ONNX file")
+        return None
+    try:
+        report = overflow(read_integer(pair.files[1]), region)
+    except UnsupportedOp:
+        if wanted:
+            raise
+        return None
+    unsafe = [layer.name for layer in report.layers if not layer.safe]
+    if wanted and unsafe:
+        raise UnsupportedOp(
+            f"ort-x86-sat16: sums may saturate in {', '.join(unsafe)}, which is not bounded; "
+            f"certify under int8 and {' or '.join(report.remedies)}"
+        )
+    return {"unsafe_layers": unsafe, "remedies": list(report.remedies)}
+
+
+def _quantised(graph: LayerGraph) -> bool:
+    return any(isinstance(node.op, Quantize) for node in graph.nodes)
 
 
 def _provenance(

@@ -3,14 +3,9 @@
 import json
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
-from fractions import Fraction
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import psutil
 import torch
 import typer
@@ -18,23 +13,47 @@ from rich.console import Console
 from rich.text import Text
 
 import lipcert
-from lipcert import methods
 from lipcert.attacks.drift import DriftAttack
 from lipcert.certificate.certificate import Verdict
 from lipcert.errors import LipcertError
 from lipcert.graph.layer_graph import LayerGraph
+from lipcert.graph.semantics import Semantics
 from lipcert.integer import overflow
 from lipcert.numeric.placement import Placement
-from lipcert.read import read_inputs, read_onnx
+from lipcert.options import (
+    METHODS,
+    Arithmetic,
+    Asked,
+    Between,
+    Clip,
+    Compressed,
+    Device,
+    Devices,
+    Dtype,
+    Dtypes,
+    Eps,
+    Inputs,
+    Json,
+    MaxDrift,
+    Memory,
+    MethodName,
+    Model,
+    Norm,
+    Norms,
+    Original,
+    Out,
+    Seed,
+    Step,
+    Threads,
+)
+from lipcert.read import read_onnx
 from lipcert.read.integer import read_integer
 from lipcert.report.layers import layers
 from lipcert.report.overflow import overflow_facts, overflow_table
 from lipcert.report.progress import bar
 from lipcert.report.render import facts, show
 from lipcert.report.report import Report
-from lipcert.sets.region import Ball, Box, Grid, Region
 
-METHODS = methods.scan()
 UNMET, REFUSED = 1, 2  # exit statuses; bad usage is 2 by the parser's own custom
 GIB = 2**30
 
@@ -45,160 +64,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Proved bounds on how far a compressed neural network can drift from its original.",
 )
-
-
-class Norm(StrEnum):
-    """Norms of a region around an input."""
-
-    MAX = "inf"
-    EUCLIDEAN = "2"
-
-
-class Device(StrEnum):
-    """Where bounds are computed."""
-
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
-class Dtype(StrEnum):
-    """In what bounds are computed; they are proved in either."""
-
-    FLOAT64 = "float64"
-    FLOAT32 = "float32"
-
-
-def number(text: str) -> float:
-    """A decimal or a fraction such as 0.1/255."""
-    over, slash, under = text.partition("/")
-    try:
-        return float(Fraction(over) / Fraction(under)) if slash else float(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise typer.BadParameter(f"'{text}' is not a number or a fraction") from error
-
-
-def known_method(name: str) -> str:
-    """The name of a method."""
-    if name not in METHODS:
-        raise typer.BadParameter(f"'{name}' is not one of {', '.join(METHODS)}")
-    return name
-
-
-def allowed_drift(drift: float | None) -> float | None:
-    """A drift that can be asked for."""
-    if drift is not None and not 0 <= drift < float("inf"):
-        raise typer.BadParameter(f"{drift} is not a finite number that is zero or more")
-    return drift
-
-
-Original = Annotated[Path, typer.Argument(metavar="ORIGINAL", help="ONNX file of the original.")]
-Compressed = Annotated[Path, typer.Argument(metavar="COMPRESSED", help="ONNX file of its twin.")]
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="ONNX file.")]
-Inputs = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="Inputs: .npy, file.npz:key, or a folder of images."),
-]
-Eps = Annotated[
-    float | None,
-    typer.Option(parser=number, metavar="E", help="Radius around each input, as 0.01 or 1/255."),
-]
-Between = Annotated[
-    tuple[str, str] | None,
-    typer.Option(
-        "--box",
-        metavar="LOWER UPPER",
-        help="Instead of --inputs and --eps: all inputs between two numbers or files.",
-    ),
-]
-Clip = Annotated[
-    tuple[float, float] | None,
-    typer.Option(metavar="LO HI", help="Valid range of every input coordinate."),
-]
-Norms = Annotated[Norm, typer.Option(help="Norm of --eps.")]
-Step = Annotated[
-    float | None,
-    typer.Option(parser=number, metavar="STEP", help="Only multiples of STEP: integer pixels."),
-]
-MethodName = Annotated[
-    str,
-    typer.Option(callback=known_method, metavar="|".join(METHODS), help="Relaxation."),
-]
-MaxDrift = Annotated[
-    float | None,
-    typer.Option(
-        parser=number,
-        callback=allowed_drift,
-        metavar="D",
-        help="Allowed drift: exit status 0 if proved, 1 if refuted or unproved.",
-    ),
-]
-Devices = Annotated[Device, typer.Option(help="Where bounds are computed.")]
-Dtypes = Annotated[Dtype, typer.Option(help="In what bounds are computed; proved in either.")]
-Memory = Annotated[
-    float | None,
-    typer.Option(min=0.01, metavar="GIB", help="Memory to use; three quarters of what is free."),
-]
-Threads = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="CPU threads; by default, idle cores.")
-]
-Out = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Save certificate.json and arrays.npz there.")
-]
-Json = Annotated[bool, typer.Option("--json", help="The same facts as JSON on standard output.")]
-Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the search for drift.")]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Which inputs are asked about."""
-
-    inputs: str | None
-    eps: float | None
-    box: tuple[str, str] | None
-    clip: tuple[float, float] | None
-    norm: Norm
-    grid: float | None
-
-    def __post_init__(self) -> None:
-        """Refuse options that do not go together."""
-        around = (self.inputs, self.eps, self.clip, self.grid)
-        if self.box is not None:
-            if any(option is not None for option in around) or self.norm is not Norm.MAX:
-                raise typer.BadParameter("--box stands alone: no --inputs, --eps, --clip, --norm "
-                                         "or --grid beside it")  # fmt: skip
-        elif self.inputs is None or self.eps is None:
-            raise typer.BadParameter("give --inputs FILE and --eps E, or --box LOWER UPPER")
-        if self.grid is not None and self.norm is not Norm.MAX:
-            raise typer.BadParameter("--grid goes with --norm inf only")
-
-    def region(self, shape: tuple[int, ...]) -> Region:
-        """The region, for networks that read inputs of `shape`."""
-        if self.box is not None:
-            return _between(self.box, shape)
-        assert self.inputs is not None
-        assert self.eps is not None
-        inputs = read_inputs(self.inputs)
-        if self.norm is Norm.EUCLIDEAN:
-            return Ball.around(inputs, self.eps, self.clip)
-        if self.grid is not None:
-            return Grid.around(inputs, self.eps, self.clip, step=self.grid)
-        return Box.around(inputs, self.eps, self.clip)
-
-
-def _between(ends: tuple[str, str], shape: tuple[int, ...]) -> Box:
-    """A box between two numbers, two files, or one of each."""
-    found = [_end(text) for text in ends]
-    shapes = [end.shape for end in found if end.ndim > 0]
-    whole = shapes[0] if shapes else (1, *shape)
-    lower, upper = (np.broadcast_to(e, whole) if e.ndim == 0 else e for e in found)
-    return Box.between(lower, upper)
-
-
-def _end(text: str) -> np.ndarray:
-    try:
-        return np.asarray(number(text))
-    except typer.BadParameter:
-        return read_inputs(text)
 
 
 @app.command()
@@ -212,6 +77,7 @@ def certify(  # noqa: PLR0913, PLR0917 - the options of a command are its parame
     norm: Norms = Norm.MAX,
     grid: Step = None,
     method: MethodName = "twin",
+    semantics: Arithmetic = Semantics.REAL,
     max_drift: MaxDrift = None,
     device: Devices = Device.CPU,
     dtype: Dtypes = Dtype.FLOAT64,
@@ -230,7 +96,7 @@ def certify(  # noqa: PLR0913, PLR0917 - the options of a command are its parame
         torch.set_num_threads(threads or _idle_cores())
         budget = None if memory is None else int(memory * GIB)
         placement = Placement(torch.device(device), getattr(torch, dtype), budget)
-        pair = lipcert.load_pair(original, compressed)
+        pair = lipcert.load_pair(original, compressed, semantics=semantics)
         region = asked.region(pair.original.input.shape)
         with bar(errors) as watch:
             result = lipcert.certify(

@@ -1,5 +1,6 @@
 """A certificate and what was asked of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -68,6 +69,9 @@ class Report:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the bounds do not cover and yet was seen."""
+        return (*self._beyond_the_bounds(), *self._saturating())
+
+    def _beyond_the_bounds(self) -> tuple[str, ...]:
         made, seen = self.certificate, self.certificate.observed
         if seen is None or seen.runtime is None:
             return ()
@@ -81,6 +85,16 @@ class Report:
             f"on {count(rows, 'input')} the drift that the runtime computes exceeds the proved "
             f"bound, by up to {above(float(excess.max()), 2)}: rounding inside the runtime "
             f"({seen.runtime_name}) is not part of semantics '{made.semantics}'",
+        )
+
+    def _saturating(self) -> tuple[str, ...]:
+        found = self.certificate.provenance.get("saturation")
+        if not isinstance(found, Mapping) or not found["unsafe_layers"]:
+            return ()
+        layers, remedies = ", ".join(found["unsafe_layers"]), "; or ".join(found["remedies"])
+        return (
+            f"on x86 processors without VNNI sums may saturate in {layers}: ONNX Runtime's "
+            f"default then computes another function than the one certified; {remedies}",
         )
 
     def _finding(self) -> str:
