@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lipcert.errors import BadFile
 from lipcert.integer.encoding import Codes
 from lipcert.integer.program import Convolution, Dense, Product, Weights
 
@@ -36,6 +37,11 @@ def unroll(operation: Product, codes: Codes, filler: int) -> Unrolled:
         codes: its input, (batch, *shape).
         filler: code of the padding.
     """
+    expected = operation.weights.codes.shape[1]
+    expected *= operation.groups if isinstance(operation, Convolution) else 1
+    found = codes.shape[-1 if isinstance(operation, Dense) else 1]
+    if found != expected:
+        raise BadFile(f"a product reads {expected} channels and is given {found}")
     if isinstance(operation, Dense):
         rows = codes.reshape(-1, codes.shape[-1])
         return Unrolled(((rows, operation.weights),), codes.shape[:-1], channels_second=False)

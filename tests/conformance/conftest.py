@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lipcert.graph.semantics import Semantics
 
-FLOAT_KERNELS = {"Conv", "Gemm", "MatMul", "Add", "AveragePool", "GlobalAveragePool", "Relu"}
+FLOAT_KERNELS = {"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "Add",
+                 "AveragePool", "GlobalAveragePool", "Relu"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def deployed(path: Path, semantics: Semantics, folder: Path, *, kept: bool = Fal
     elif semantics is Semantics.INT8:
         options.add_session_config_entry("session.x64quantprecision", "1")
     made = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    kinds = {node.op_type for node in onnx.load(optimised).graph.node if not node.domain}
+    kinds = {node.op_type for node in onnx.load(optimised).graph.node}
     return Deployed(made, frozenset(kinds & FLOAT_KERNELS))
 
 

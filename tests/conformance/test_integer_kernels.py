@@ -161,10 +161,30 @@ def pooled_network(network: Network, path: Path) -> Path:
     return network.file(path, (2, 10, 10))
 
 
+def other_network(network: Network, path: Path) -> Path:
+    """A matrix product, or a convolution that is one-dimensional, dilated or multiplying."""
+    network.quantise()
+    kind = int(network.generator.integers(4))
+    weights, bias, spread = network.weight(
+        [(9, 5), (6, 3, 4), (6, 5, 2, 3), (8, 1, 3, 3)][kind], 1 if kind == 0 else 0
+    )
+    facts: dict[str, object] = [
+        {},
+        {"strides": [2], "pads": [2, 1], "dilations": [2]},
+        {"strides": [2, 1], "pads": [0, 2, 1, 1], "dilations": [1, 2]},
+        {"group": 4},
+    ][kind]
+    operands = [network.top, weights] if kind == 0 else [network.top, weights, bias]
+    network.top = network.node("Conv" if kind else "MatMul", operands, **facts)
+    network.quantise(scale=spread / 60)
+    return network.file(path, [(9,), (3, 17), (5, 9, 11), (4, 9, 11)][kind])
+
+
 MAKERS: dict[str, Callable[[Network, Path], Path]] = {
     "dense": dense_network,
     "conv": conv_network,
     "pooled": pooled_network,
+    "other": other_network,
 }
 KINDS = st.sampled_from([(np.uint8, np.int8), (np.uint8, np.uint8), (np.int8, np.int8)])
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from onnx import NodeProto, helper
 from typer.testing import CliRunner
 
 from lipcert.cli import app
-from lipcert.errors import BadInput, UnsupportedOp
+from lipcert.errors import BadFile, BadInput, UnsupportedOp
 from lipcert.graph.semantics import Semantics
 from lipcert.integer import Program, codes_of, evaluate, overflow
 from lipcert.integer.reach import reach
@@ -164,6 +165,13 @@ def test_every_unsupported_node_is_named(onnx_file: Maker) -> None:
     ]
     with pytest.raises(UnsupportedOp, match=r"2 nodes(.|\n)*'first'(.|\n)*'second'"):
         read_integer(onnx_file(nodes, {}, ["batch", 3]))
+
+
+def test_weights_of_another_width_are_refused(onnx_file: Maker) -> None:
+    path = dense(onnx_file, np.ones((3, 2), np.int8))
+    program = replace(read_integer(path), input_shape=(4,))
+    with pytest.raises(BadFile, match="reads 3 channels and is given 4"):
+        evaluate(program, np.zeros((1, 4), np.float32), Semantics.INT8)
 
 
 def test_a_float_network_is_refused() -> None:
