@@ -54,11 +54,12 @@ class Method(ABC):
                 for first in range(0, region.batch, size)
             ]
             bounds = _joined(parts)
-            if not body.softmax:
-                return bounds
-            contrast = bounds.contrast or contrast_of(bounds.drift)
-            values = (bounds.original, bounds.compressed)
-            return Bounds(*through_softmax(*values, contrast), bounds.agree)
+            boxes = (bounds.drift, bounds.original, bounds.compressed)
+            if body.softmax:
+                contrast = bounds.contrast or contrast_of(bounds.drift)
+                boxes = through_softmax(bounds.original, bounds.compressed, contrast)
+            drift, original, compressed = (box.known() for box in boxes)
+            return Bounds(drift, original, compressed, bounds.agree)
 
     @abstractmethod
     def bound(self, pair: Pair, region: Region, placement: Placement, watch: Watch) -> Bounds:

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
 from typing import Self, cast
 
+import torch
 from torch import Tensor
 
 from lipcert.errors import BadInput
@@ -49,9 +50,22 @@ class Op(ABC):
             if isinstance(tensor, Tensor):
                 dtype = placement.dtype if tensor.is_floating_point() else tensor.dtype
                 moved[field.name] = tensor.to(placement.device, dtype)
-                exact = exact and bool((tensor.to(dtype).to(tensor.dtype) == tensor).all())
+                off = tensor.to(dtype).to(tensor.dtype) != tensor
+                exact = exact and not bool(off.any())
+                self._refuse_lost(moved[field.name], off.to(placement.device))
         result = cast(Self, replace(self, **moved))  # type: ignore[type-var]
         return result if exact else result.rounded(unit_roundoff(placement.dtype))
+
+    def _refuse_lost(self, moved: Tensor, off: Tensor) -> None:
+        """Overflow has no relative error; underflow has one only where a method counts it."""
+        lost = off & ~moved.isfinite()
+        if moved.is_floating_point() and not isinstance(self, Affine):
+            lost |= off & (moved.abs() < torch.finfo(moved.dtype).tiny)
+        if bool(lost.any()):
+            raise BadInput(
+                f"{type(self).__name__}: its parameters leave the range of {moved.dtype}; "
+                "use dtype float64"
+            )
 
     def executed(self, executed: bool) -> Self:
         """The same operation as a float32 or integer runtime executes it, or as stored."""

@@ -97,7 +97,8 @@ class Quantize(Elementwise):
         first, last = self._codes(box)
         reach = torch.maximum(first.abs(), last.abs()) * self.scale
         reach = (reach + self.scale) * (1 + slope.abs()) + slope.abs() * box.magnitude()
-        return (8 * unit_roundoff(reach.dtype) + 2 * self.slack) * reach
+        tiny = torch.finfo(reach.dtype).tiny
+        return (8 * unit_roundoff(reach.dtype) + 2 * self.slack) * reach + 16 * tiny
 
 
 class _Staircase(torch.autograd.Function):

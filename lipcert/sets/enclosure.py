@@ -50,6 +50,13 @@ class Interval:
             torch.minimum(self.lower, other.lower), torch.maximum(self.upper, other.upper)
         )
 
+    def known(self) -> "Interval":
+        """NaN, what is left of an overflow, taken for what it is: no bound."""
+        return Interval(
+            self.lower.masked_fill(self.lower.isnan(), -torch.inf),
+            self.upper.masked_fill(self.upper.isnan(), torch.inf),
+        )
+
     def plus(self, other: "Interval") -> "Interval":
         """Sums of members, rounded outward."""
         return Interval(down(self.lower + other.lower), up(self.upper + other.upper))
