@@ -249,7 +249,7 @@ def within(inner: Interval, outer: Interval, slack: float = 0.0) -> bool:
     return bool(((inner.lower >= outer.lower - more) & (inner.upper <= outer.upper + more)).all())
 
 
-@settings(max_examples=70)
+@settings(max_examples=50)
 @given(plans(), EPS, KINDS, st.sampled_from([torch.float64, torch.float32]))
 def test_samples_lie_inside(plan: Plan, eps: float, kind: str, dtype: torch.dtype) -> None:
     f = network(plan)
@@ -293,7 +293,7 @@ def test_exact_values_lie_inside(plan: Plan, eps: float, kind: str, dtype: torch
                     assert all(Fraction(low) <= v <= Fraction(high) for low, v, high in ends)
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(plans(exact=True), EPS.filter(bool))
 def test_tighter_methods_and_smaller_regions(plan: Plan, eps: float) -> None:
     """CROWN lies in interval arithmetic; a point's drift has no width beyond rounding."""
