@@ -1,6 +1,5 @@
 """ONNX files opened without trust: sizes are compared with bytes before anything is converted."""
 
-import stat
 from math import prod
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from lipcert.errors import BadFile
 from lipcert.read.constant import Constant
+from lipcert.read.file_bytes import regular_bytes
 
 OLDEST_OPSET = 11
 LARGEST_FILE = 2**31  # protobuf's own limit
@@ -30,7 +30,7 @@ FIELDS: dict[int, str] = {
 def open_model(path: Path) -> tuple[ModelProto, int]:
     """The parsed file and its opset; external data are not read yet."""
     try:
-        model = ModelProto.FromString(_regular(path, LARGEST_FILE))
+        model = ModelProto.FromString(regular_bytes(path, LARGEST_FILE))
     except DecodeError as error:
         raise BadFile(f"{path}: not an ONNX file, or a truncated one ({error})") from error
     if not model.graph.node or not model.graph.output:
@@ -95,21 +95,4 @@ def _external(proto: TensorProto, path: Path, expected: int) -> bytes:
         raise BadFile(f"{where} has an offset or length that is no number") from error
     if offset < 0 or length != expected:
         raise BadFile(f"{where} needs {expected} bytes, its data are said to have {length}")
-    return _regular(target, None, offset, length)
-
-
-def _regular(path: Path, most: int | None, offset: int = 0, length: int | None = None) -> bytes:
-    """Bytes of a regular file: never of a pipe or a device, which might not end."""
-    try:
-        facts = path.stat()
-        if not stat.S_ISREG(facts.st_mode):
-            raise BadFile(f"{path}: not a regular file")
-        if most is not None and facts.st_size > most:
-            raise BadFile(f"{path}: {facts.st_size} bytes, more than the {most} that are read")
-        if length is not None and offset + length > facts.st_size:
-            raise BadFile(f"{path}: ends before byte {offset + length}; it is truncated")
-        with path.open("rb") as file:
-            file.seek(offset)
-            return file.read() if length is None else file.read(length)
-    except (OSError, ValueError) as error:
-        raise BadFile(f"{path}: cannot be read ({error})") from error
+    return regular_bytes(target, None, offset, length)

@@ -5,7 +5,7 @@ import numpy as np
 from lipcert.errors import BadFile
 from lipcert.graph.layer_graph import Node
 from lipcert.ops.conv import Conv
-from lipcert.read.builder import Scope
+from lipcert.read.builder import Scope, checked
 from lipcert.read.constant import tensor
 from lipcert.read.lower.reshaping import as_before, as_map
 from lipcert.read.lower.window import Window
@@ -39,6 +39,9 @@ def convolved(
     if bias.shape != weight.shape[:1]:
         raise BadFile(f"bias of shape {bias.shape} does not fit {weight.shape[0]} channels")
     window.outputs(x.shape[1:])  # refuses a kernel larger than the padded map
+    edges = zip(x.shape[1:], window.before, window.after, strict=True)
+    padded = tuple(sum(edge) for edge in edges)
+    checked((x.shape[0], *padded), f"the padded input of '{scope.name}'", scope.builder.source)
     lifted, mapped = window.lifted(), as_map(scope, x)
     stored = tensor(weight if weight.ndim == 4 else weight[..., None])
     op = Conv(

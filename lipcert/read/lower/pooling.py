@@ -17,16 +17,15 @@ from lipcert.read.lower.reshaping import as_before, as_map, reshaped, selected
 from lipcert.read.lower.scaling import divided
 from lipcert.read.lower.window import Window
 
+SMALL = 64  # entries of a window, whatever the size of the map
+
 
 def max_pooled(scope: Scope, x: Node, window: Window) -> Node:
     """Maximum over each window, axis by axis; padding never wins.
 
     Taps outside the map are replaced by one inside the same window, which changes no maximum.
     """
-    if len(x.shape) != len(window.kernel) + 1:
-        raise BadFile(f"a window over {len(window.kernel)} axes does not slide over {x.shape}")
-    counts = window.outputs(x.shape[1:])
-    checked((x.shape[0], *counts), f"node '{scope.name}'", scope.builder.source)
+    counts = _counts(scope, x, window)
     for axis, count in enumerate(counts):
         views = _views(window.taps(axis, count), x.shape[axis + 1])
         parts = [selected(scope, x, axis + 1, view, f"tap{axis}") for view in views]
@@ -36,10 +35,7 @@ def max_pooled(scope: Scope, x: Node, window: Window) -> Node:
 
 def average_pooled(scope: Scope, x: Node, window: Window, count_padding: bool) -> Node:
     """Mean over each window, of what lies in the map or of its padding too."""
-    if len(x.shape) != len(window.kernel) + 1:
-        raise BadFile(f"a window over {len(window.kernel)} axes does not slide over {x.shape}")
-    counts = window.outputs(x.shape[1:])
-    checked((x.shape[0], *counts), f"node '{scope.name}'", scope.builder.source)
+    counts = _counts(scope, x, window)
     divisor = np.ones((1, *([1] * len(counts))))
     for axis, count in enumerate(counts):
         low = -window.before[axis] if count_padding else 0
@@ -71,6 +67,18 @@ def reduced(scope: Scope, x: Node, axes: tuple[int, ...], keep: bool, mean: bool
         total = scope.emit(Linear(tensor(np.ones((1, size))), tensor([0.0])), row, part="sum")
     shaped = reshaped(scope, total, after, "shape")
     return divided(scope, shaped, np.array(float(size)), 0.0) if mean else shaped
+
+
+def _counts(scope: Scope, x: Node, window: Window) -> tuple[int, ...]:
+    """Windows per axis, once they are known to be of a size that makes sense."""
+    if len(x.shape) != len(window.kernel) + 1:
+        raise BadFile(f"a window over {len(window.kernel)} axes does not slide over {x.shape}")
+    counts = window.outputs(x.shape[1:])
+    checked((x.shape[0], *counts), f"node '{scope.name}'", scope.builder.source)
+    for taps, size in zip(window.kernel, x.shape[1:], strict=True):
+        if taps > max(SMALL, 4 * size):
+            raise UnsupportedOp(f"pools over {taps} entries of an axis of {size}")
+    return counts
 
 
 def _whole(sizes: tuple[int, ...]) -> Window:

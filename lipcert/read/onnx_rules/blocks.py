@@ -11,7 +11,8 @@ from lipcert.graph.layer_graph import Node
 from lipcert.ops.linear import Linear
 from lipcert.read.builder import MOST_VALUES
 from lipcert.read.constant import ROUNDING, Constant, single, tensor
-from lipcert.read.onnx_rules.quantise import RUNTIME, positive
+from lipcert.read.lower.dequantising import positive
+from lipcert.read.onnx_rules.quantise import RUNTIME
 from lipcert.read.onnx_view import View, reads
 
 

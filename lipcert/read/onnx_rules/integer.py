@@ -13,10 +13,11 @@ from lipcert.ops.linear import Linear
 from lipcert.read.builder import Scope
 from lipcert.read.constant import Constant, tensor
 from lipcert.read.lower.convolution import convolved
+from lipcert.read.lower.dequantising import codes_undone
 from lipcert.read.lower.quantising import Codes
 from lipcert.read.lower.scaling import divided
 from lipcert.read.onnx_rules.layer import window_of
-from lipcert.read.onnx_rules.quantise import RUNTIME, codes_undone, parameters, restored, rounded
+from lipcert.read.onnx_rules.quantise import RUNTIME, parameters, restored, rounded
 from lipcert.read.onnx_view import View, reads
 
 PADDINGS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")

@@ -10,13 +10,14 @@ from lipcert.ops.leaky_relu import LeakyRelu
 from lipcert.ops.sigmoid import Sigmoid
 from lipcert.read.builder import Scope
 from lipcert.read.constant import Constant, tensor
+from lipcert.read.lower.dequantising import codes_undone
 from lipcert.read.lower.pooling import average_pooled, reduced
 from lipcert.read.lower.quantising import Codes
 from lipcert.read.lower.scaling import scaled
 from lipcert.read.onnx_rules.integer import PADDINGS
 from lipcert.read.onnx_rules.layer import window_of
 from lipcert.read.onnx_rules.pooling import inner_axes
-from lipcert.read.onnx_rules.quantise import RUNTIME, codes_undone, parameters, restored, rounded
+from lipcert.read.onnx_rules.quantise import RUNTIME, parameters, restored, rounded
 from lipcert.read.onnx_view import View, reads
 
 
