@@ -3,7 +3,7 @@
 import operator
 import warnings
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from lipcert.errors import BadFile, BadInput, LipcertError, UnsupportedOp
 from lipcert.graph.layer_graph import LayerGraph, Node
@@ -50,14 +51,18 @@ def read_module(module: nn.Module, example: Shape | Tensor | np.ndarray) -> Laye
             f"{type(module).__name__}: torch.export cannot trace it on a batch of shape "
             f"{tuple(inputs.shape)} ({type(error).__name__}: {error})"
         ) from error
-    return _Translation(program, type(module).__name__).graph()
+    return _Translation(program, type(module).__name__, len(inputs)).graph()
 
 
 @contextmanager
 def _evaluating(module: nn.Module) -> Generator[None]:
-    """Evaluation mode, and afterwards the mode that each layer had."""
+    """Evaluation mode, and afterwards the mode that each layer had.
+
+    A module that torch.export made has no modes: what depends on them is written in its graph.
+    """
     modes = {layer: layer.training for layer in module.modules()}
-    module.eval()
+    with suppress(NotImplementedError):
+        module.eval()
     try:
         yield
     finally:
@@ -66,27 +71,36 @@ def _evaluating(module: nn.Module) -> Generator[None]:
 
 
 def _batch(module: nn.Module, example: Shape | Tensor | np.ndarray) -> Tensor:
-    """Two inputs in the module's dtype, on its device."""
-    weights = (p for p in module.parameters() if p.is_floating_point())
-    like = next(weights, torch.zeros((), dtype=torch.float32))
-    dtype = like.dtype
+    """Two inputs in the module's dtype, on its device; as many as it takes if that is fixed."""
+    weights = ((p.dtype, p.device) for p in module.parameters() if p.is_floating_point())
+    dtype, device = next(weights, (torch.float32, torch.device("cpu")))
     if dtype not in (torch.float32, torch.float64):
         raise BadInput(f"{type(module).__name__}: parameters are {dtype}; use module.float()")
     if isinstance(example, tuple):
-        return like.new_zeros(BATCH, *example)
-    values = torch.as_tensor(example).to(like)
+        return torch.zeros(_rows(module), *example, dtype=dtype, device=device)
+    values = torch.as_tensor(example).to(device, dtype)
     if values.ndim < 1 or len(values) < 1:
         raise BadInput(f"{type(module).__name__}: the example has no batch axis")
-    return torch.cat([values[:1], values[:1]])
+    return torch.cat([values[:1]] * _rows(module))
+
+
+def _rows(module: nn.Module) -> int:
+    """The batch that a module made by torch.export was made for, if it is not any."""
+    if not isinstance(module, fx.GraphModule):
+        return BATCH
+    inputs = [node.meta.get("val") for node in module.graph.nodes if node.op == "placeholder"]
+    sizes = [value.shape[0] for value in inputs if isinstance(value, Tensor) and value.ndim]
+    return sizes[0] if len(sizes) == 1 and isinstance(sizes[0], int) else BATCH
 
 
 class _Translation:
     """The state of one reading: what every node of the exported graph is known to be."""
 
-    def __init__(self, program: ExportedProgram, source: str) -> None:
-        self.program, self.source = program, source
+    def __init__(self, program: ExportedProgram, source: str, batch: int) -> None:
+        self.program, self.source, self.batch = program, source, batch
         self.builder = Builder(source)
         self.known: dict[fx.Node, Value | None] = {}
+        self.wrapped: dict[fx.Node, Tensor] = {}
         self.problems: list[str] = []
 
     def graph(self) -> LayerGraph:
@@ -120,11 +134,31 @@ class _Translation:
                 shape = tuple(int(size) for size in node.meta["val"].shape[1:])
                 self.known[node] = self.builder.start(node.name, shape)
             elif isinstance(value, Tensor):
-                self.known[node] = stored(value, str(spec.target))
+                self._store(node, value, str(spec.target))
             else:
                 raise BadInput(f"{self.source}: argument '{node.name}' is no tensor")
 
+    def _store(self, node: fx.Node, value: Tensor, name: str) -> None:
+        """A constant, or a tensor made of several (torchao's), of which only these are read."""
+        if is_traceable_wrapper_subclass(value):
+            self.wrapped[node] = value
+        else:
+            self.known[node] = stored(value, name)
+
+    def _part(self, node: fx.Node) -> Tensor | None:
+        """One of the tensors that a parameter is made of, where the node takes that."""
+        if kind_of(node) != "access_subclass_inner_tensor" or len(node.args) != 2:
+            return None
+        whole, name = node.args
+        found = self.wrapped.get(whole) if isinstance(whole, fx.Node) else None
+        part = getattr(found, str(name), None)
+        return part if isinstance(part, Tensor) else None
+
     def _translate(self, node: fx.Node) -> None:
+        part = self._part(node)
+        if part is not None:
+            self._store(node, part, _name(node))
+            return
         if any(self.known.get(source) is None for source in node.all_input_nodes):
             if not isinstance(node.target, OpOverload) or kind_of(node) in RULES:
                 return
@@ -151,7 +185,7 @@ class _Translation:
             return parts[place]
         if not isinstance(node.target, OpOverload):
             raise UnsupportedOp("has no rule")
-        call = call_of(node, _name(node), self.known, self.builder, BATCH)
+        call = call_of(node, _name(node), self.known, self.builder, self.batch)
         if all(isinstance(self.known[source], Constant) for source in node.all_input_nodes):
             return folded(call, node.target)
         if kind_of(node) not in RULES:

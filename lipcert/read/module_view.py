@@ -12,8 +12,9 @@ from lipcert.errors import UnsupportedOp
 from lipcert.graph.layer_graph import Node
 from lipcert.read.builder import Builder, Scope
 from lipcert.read.constant import Constant
+from lipcert.read.lower.quantising import Codes
 
-Value = Node | Constant | tuple[Node, ...]
+Value = Node | Constant | Codes | tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +35,8 @@ class Call:
     def activation(self, name: str = "self") -> Node:
         """An argument that depends on the network's input."""
         value = self.arguments.get(name)
+        if isinstance(value, Codes):
+            raise UnsupportedOp(f"reads the codes of '{value.name}'; only a dequantize may")
         if not isinstance(value, Node):
             raise UnsupportedOp(f"has an argument '{name}' that does not depend on the input")
         return value

@@ -10,6 +10,7 @@ from torch.nn.utils import prune
 
 from lipcert.errors import BadInput, UnsupportedOp
 from lipcert.graph.simplify import simplify
+from lipcert.ops.linear import Linear
 from lipcert.read import read_module
 
 MAP, ROW, SEQUENCE = (3, 8, 6), (12,), (4, 11)
@@ -45,6 +46,18 @@ def pruned() -> nn.Module:
     layer = nn.Linear(12, 5)
     prune.l1_unstructured(layer, "weight", 0.5)
     return layer
+
+
+def pruned_everywhere() -> nn.Module:
+    """Channels of a convolution, single weights across layers, and one mask made permanent."""
+    layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(96, 5),
+                           nn.Linear(5, 4))  # fmt: skip
+    prune.ln_structured(layers[0], "weight", 0.5, n=2, dim=0)
+    prune.random_unstructured(layers[0], "bias", 0.5)
+    parts = [(layers[3], "weight"), (layers[4], "weight")]
+    prune.global_unstructured(parts, prune.L1Unstructured, amount=0.6)
+    prune.remove(layers[4], "weight")
+    return layers
 
 
 def reversed_order(x: Tensor) -> Tensor:
@@ -97,6 +110,7 @@ CASES = {
         Of(block, nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1)), MAP),
     "in place": (Of(in_place, nn.Linear(12, 4)), ROW),
     "pruned": (pruned(), ROW),
+    "pruned everywhere": (pruned_everywhere(), MAP),
     "fake quantised": (
         Of(lambda x: torch.fake_quantize_per_tensor_affine(x, 0.05, 3, -128, 127)), ROW),
 }  # fmt: skip
@@ -196,3 +210,12 @@ def test_untraceable_modules_are_refused() -> None:
         read_module(nn.Linear(3, 4), ROW)
     with pytest.raises(BadInput, match="float16"):
         read_module(nn.Linear(12, 4).half(), ROW)
+
+
+def test_pruned_weights_are_exact_zeros() -> None:
+    layer = pruned()
+    op = read_module(layer, ROW).output.op
+    assert isinstance(op, Linear)
+    assert op.error == 0
+    assert torch.equal(op.weight, layer.weight.detach().double())
+    assert int((op.weight == 0).sum()) == 30

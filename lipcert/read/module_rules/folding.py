@@ -8,12 +8,18 @@ from torch._ops import OpOverload
 from lipcert.errors import BadFile, UnsupportedOp
 from lipcert.read.builder import MOST_VALUES
 from lipcert.read.constant import Constant
+from lipcert.read.module_rules.quantise import dequantised, quantised
 from lipcert.read.module_view import Call, parameters
 
 MOVES = {
     "alias", "arange", "cat", "chunk", "clone", "contiguous", "detach", "detach_", "expand",
     "flatten", "full", "index_select", "lift_fresh_copy", "ones", "permute", "reshape", "select",
     "slice", "squeeze", "stack", "t", "to", "_to_copy", "transpose", "unsqueeze", "view", "zeros",
+}  # fmt: skip
+
+QUANTISERS = {
+    "quantize_per_tensor", "quantize_per_channel", "dequantize_per_tensor",
+    "dequantize_per_channel", "dequantize_affine",
 }  # fmt: skip
 
 
@@ -29,6 +35,8 @@ def folded(call: Call, target: OpOverload) -> Constant:
     if kind == "neg":
         found = call.constant("self")
         return Constant(-found.values, found.name, found.error)
+    if kind in QUANTISERS:
+        return quantised(call, target) if kind.startswith("quantize") else dequantised(call)
     if call.operator not in MOVES:
         raise UnsupportedOp("computes with constants in a way that has no rule")
     return _moved(call, target)

@@ -83,6 +83,8 @@ def squeeze(call: Call) -> Node:
     """Of given axes, where they have one entry."""
     x = call.activation()
     if "dim" not in call.arguments:
+        if call.batch == 1:
+            raise UnsupportedOp("names no axes, so it drops the batch axis too")
         return reshaped(call.scope, x, tuple(size for size in x.shape if size != 1))
     places = [axis for axis in call.axes("dim") if x.shape[axis] == 1]
     return reshaped(call.scope, x, tuple(s for a, s in enumerate(x.shape) if a not in places))
