@@ -112,6 +112,7 @@ def certify(
         method=type(method).__name__,
         semantics=str(pair.compressed.semantics),
         aligned=pair.aligned,
+        budget=bounds.budget,
         provenance=_provenance(pair, method, attack, placement, seconds)
         | {"saturation": saturation},
     )

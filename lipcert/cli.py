@@ -21,10 +21,10 @@ from lipcert.graph.semantics import Semantics
 from lipcert.integer import overflow
 from lipcert.numeric.placement import Placement
 from lipcert.options import (
-    METHODS,
     Arithmetic,
     Asked,
     Between,
+    Budget,
     Clip,
     Compressed,
     Device,
@@ -45,6 +45,7 @@ from lipcert.options import (
     Seed,
     Step,
     Threads,
+    chosen_method,
 )
 from lipcert.read import read_onnx
 from lipcert.read.integer import read_integer
@@ -79,6 +80,7 @@ def certify(  # noqa: PLR0913, PLR0917 - the options of a command are its parame
     method: MethodName = "twin",
     semantics: Arithmetic = Semantics.REAL,
     max_drift: MaxDrift = None,
+    budget: Budget = False,
     device: Devices = Device.CPU,
     dtype: Dtypes = Dtype.FLOAT64,
     memory: Memory = None,
@@ -89,20 +91,21 @@ def certify(  # noqa: PLR0913, PLR0917 - the options of a command are its parame
 ) -> None:
     """Bound the drift of COMPRESSED from ORIGINAL over whole regions of inputs."""
     asked = Asked(inputs, eps, box, clip, norm, grid)
+    relaxation = chosen_method(method, budget)
     errors = Console(stderr=True, highlight=False)
     with _complaints(errors):
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)  # what cannot be saved is refused before work
         torch.set_num_threads(threads or _idle_cores())
-        budget = None if memory is None else int(memory * GIB)
-        placement = Placement(torch.device(device), getattr(torch, dtype), budget)
+        most = None if memory is None else int(memory * GIB)
+        placement = Placement(torch.device(device), getattr(torch, dtype), most)
         pair = lipcert.load_pair(original, compressed, semantics=semantics)
         region = asked.region(pair.original.input.shape)
         with bar(errors) as watch:
             result = lipcert.certify(
                 pair,
                 region,
-                METHODS[method](),
+                relaxation,
                 placement=placement,
                 attack=DriftAttack(seed=seed),
                 watch=watch,

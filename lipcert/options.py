@@ -1,6 +1,6 @@
 """The command line's options: their types, their help, and what they say together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +11,7 @@ import typer
 
 from lipcert import methods
 from lipcert.graph.semantics import Semantics
+from lipcert.methods.base import Method
 from lipcert.read import read_inputs
 from lipcert.sets.region import Ball, Box, Grid, Region
 
@@ -112,11 +113,24 @@ Memory = Annotated[
 Threads = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="CPU threads; by default, idle cores.")
 ]
+Budget = Annotated[
+    bool, typer.Option("--budget", help="Split the bound by source; twin bounds only.")
+]
 Out = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Save certificate.json and arrays.npz there.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="The same facts as JSON on standard output.")]
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the search for drift.")]
+
+
+def chosen_method(name: str, budget: bool) -> Method:
+    """The method, asked for a budget where it can give one."""
+    kind = METHODS[name]
+    if not budget:
+        return kind()
+    if "budget" not in {field.name for field in fields(kind)}:  # type: ignore[arg-type]
+        raise typer.BadParameter(f"--budget: the method '{name}' has none; use twin")
+    return kind(budget=True)  # type: ignore[call-arg]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from lipcert.certificate.observed import Observed
 from lipcert.errors import Unsound
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Region
+from lipcert.sets.share import Share
 
 
 class Verdict(StrEnum):
@@ -39,6 +40,7 @@ class Certificate:
         method: name of the relaxation.
         semantics: name of the arithmetic that the proof covers.
         aligned: whether the difference was followed node by node.
+        budget: the bound on each row's largest drift by source, where it was asked for.
         provenance: files, hashes, versions, machine, dtype, device, seconds.
     """
 
@@ -51,6 +53,7 @@ class Certificate:
     method: str
     semantics: str
     aligned: bool
+    budget: tuple[Share, ...] | None
     provenance: Mapping[str, object]
 
     def __post_init__(self) -> None:

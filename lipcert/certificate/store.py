@@ -43,11 +43,22 @@ def as_json(certificate: "Certificate") -> dict[str, object]:
             "observed": None if observed is None else _table(observed.drift),
             "observed_runtime": observed and observed.runtime and _table(observed.runtime),
             "runtime": None if observed is None else observed.runtime_name,
+            "budget": _budget(certificate),
             "agreement": None if agreement is None else [str(verdict) for verdict in agreement],
         },
         "arrays": {"file": "arrays.npz", "names": sorted(_arrays(certificate))},
         "provenance": dict(certificate.provenance),
     }
+
+
+def _budget(certificate: "Certificate") -> object:
+    """Every source's share of each row's bound, in the order of the layers."""
+    if certificate.budget is None:
+        return None
+    return [
+        {"cause": str(share.cause), "node": share.node, "drift": _numbers(share.drift)}
+        for share in certificate.budget
+    ]
 
 
 def _table(box: Interval) -> dict[str, object]:

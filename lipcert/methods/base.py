@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from lipcert.methods.softmax import through_softmax
 from lipcert.numeric.placement import Placement
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Region
+from lipcert.sets.share import Share
 from lipcert.walk.guard import direct_arithmetic
 from lipcert.walk.progress import Watch, quiet
 
@@ -30,6 +31,7 @@ class Bounds:
             all over the region, (batch,) bool.
         contrast: differences of drifts, entry i less entry j, (batch, outputs, outputs), where a
             method bounds them better than by subtraction.
+        budget: the bound on each row's largest drift by source, where it was asked for.
     """
 
     drift: Interval
@@ -37,6 +39,16 @@ class Bounds:
     compressed: Interval
     agree: Tensor
     contrast: Interval | None = None
+    budget: tuple[Share, ...] | None = None
+
+    def as_evaluated(self, original: Tensor, compressed: Tensor) -> "Bounds":
+        """Widened so that float64 evaluations, off by at most these, lie inside as well."""
+        return replace(
+            self,
+            drift=_widened(_widened(self.drift, original), compressed),
+            original=_widened(self.original, original),
+            compressed=_widened(self.compressed, compressed),
+        )
 
 
 class Method(ABC):
@@ -59,7 +71,7 @@ class Method(ABC):
                 contrast = bounds.contrast or contrast_of(bounds.drift)
                 boxes = through_softmax(bounds.original, bounds.compressed, contrast)
             drift, original, compressed = (box.known() for box in boxes)
-            return Bounds(drift, original, compressed, bounds.agree)
+            return Bounds(drift, original, compressed, bounds.agree, budget=bounds.budget)
 
     @abstractmethod
     def bound(self, pair: Pair, region: Region, placement: Placement, watch: Watch) -> Bounds:
@@ -84,6 +96,23 @@ def _joined(parts: Sequence[Bounds]) -> Bounds:
         _stacked([part.compressed for part in parts]),
         torch.cat([part.agree for part in parts]),
         _stacked(contrasts) if contrasts else None,
+        _budgets(parts),
+    )
+
+
+def _widened(box: Interval, noise: Tensor) -> Interval:
+    return box.plus(Interval(-noise, noise))
+
+
+def _budgets(parts: Sequence[Bounds]) -> tuple[Share, ...] | None:
+    """Shares of consecutive rows, source by source."""
+    budgets = [part.budget for part in parts if part.budget is not None]
+    return (
+        tuple(
+            Share(first.cause, first.node, torch.cat([first.drift, *(s.drift for s in others)]))
+            for first, *others in zip(*budgets, strict=True)
+        )
+        or None
     )
 
 

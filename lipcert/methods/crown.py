@@ -11,6 +11,7 @@ from lipcert.methods.base import Bounds, Method
 from lipcert.methods.crown_rule import CrownRule, facts
 from lipcert.methods.enclosed import Enclosed, enclose
 from lipcert.methods.image import image
+from lipcert.methods.noise import noise
 from lipcert.numeric.placement import Placement
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Region
@@ -26,7 +27,8 @@ class Crown(Method):
         """Never looser than subtraction."""
         original = enclose(pair.original, region, placement, watch)
         compressed = enclose(pair.compressed, region, placement, watch)
-        return joint_bounds(pair, original, compressed)
+        bounds = joint_bounds(pair, original, compressed)
+        return bounds.as_evaluated(noise(original), noise(compressed))
 
 
 def joint_bounds(pair: Pair, original: Enclosed, compressed: Enclosed) -> Bounds:

@@ -10,8 +10,10 @@ from lipcert.graph.align import PairNode
 from lipcert.graph.pair import Pair
 from lipcert.methods.agreement import label_of, margins, positive
 from lipcert.methods.base import Bounds, Method, contrast_of
+from lipcert.methods.budget import budget
 from lipcert.methods.crown import joint_bounds
 from lipcert.methods.enclosed import Enclosed, enclose, tightened
+from lipcert.methods.noise import noise
 from lipcert.methods.twin_facts import Values, step_of
 from lipcert.methods.twin_rule import Step, TwinRule
 from lipcert.numeric.placement import Placement
@@ -101,20 +103,33 @@ def _undecided(pair: Pair, node: PairNode, twin: Twin) -> Tensor:
 
 @dataclass(frozen=True)
 class TwinBounds(Method):
-    """Twin bounds, intersected with CROWN on g - f and with the difference of both outputs."""
+    """Twin bounds, intersected with CROWN on g - f and with the difference of both outputs.
+
+    Args:
+        budget: whether to split the bound of each row's largest drift by source; not for pairs
+            that end in a softmax.
+    """
+
+    budget: bool = False
 
     def bound(self, pair: Pair, region: Region, placement: Placement, watch: Watch) -> Bounds:
         """Never looser than CROWN; CROWN alone where the networks could not be aligned."""
         original = enclose(pair.original, region, placement, watch)
         compressed = enclose(pair.compressed, region, placement, watch)
         crown = joint_bounds(pair, original, compressed)
+        noises = noise(original), noise(compressed)
         if not pair.aligned:
-            return crown
+            return crown.as_evaluated(*noises)
         twins = enclose_pair(pair, original, compressed, watch)
-        drift = twins.drift(twins.names[-1]).intersect(crown.drift)
+        followed = twins.drift(twins.names[-1])
+        drift = followed.intersect(crown.drift)
         agree = crown.agree | _agreement(crown.original, original, twins)
         contrast = twins.contrasts().intersect(contrast_of(drift)) if pair.softmax else None
-        return Bounds(drift, crown.original, crown.compressed, agree, contrast)
+        shares = None
+        if self.budget and not pair.softmax:
+            shares = budget(twins.twins, twins.rule, followed, placement)
+        bounds = Bounds(drift, crown.original, crown.compressed, agree, contrast, shares)
+        return bounds.as_evaluated(*noises)
 
 
 def _agreement(outputs: Interval, original: Enclosed, twins: TwinEnclosed) -> Tensor:

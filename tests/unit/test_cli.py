@@ -10,8 +10,9 @@ from onnx import helper
 from typer.testing import CliRunner, Result
 
 from lipcert.certificate.certificate import Verdict
-from lipcert.cli import METHODS, app
+from lipcert.cli import app
 from lipcert.methods.base import Method
+from lipcert.options import METHODS
 
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
 PAIR = (str(DIGITS / "model.onnx"), str(DIGITS / "model.int8.onnx"))
