@@ -1,5 +1,6 @@
 """Two networks aligned node by node, so that their difference can be followed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -99,6 +100,13 @@ class Pair:
         return LayerGraph((*nodes, drift), f"{self.compressed.source} - {self.original.source}")
 
 
+def _unused(name: str, taken: Mapping[str, Node]) -> str:
+    """The name, longer where the file has it already."""
+    while name in taken:
+        name += "+"
+    return name
+
+
 def with_relus(graph: LayerGraph) -> LayerGraph:
     """A ReLU made visible before every quantiser whose codes stop at zero: the same function."""
     ops = graph.by_name()
@@ -107,7 +115,7 @@ def with_relus(graph: LayerGraph) -> LayerGraph:
         op = node.op
         hides = isinstance(op, Quantize) and not bool(op.lowest.any())
         if hides and not isinstance(ops[node.inputs[0]].op, Relu):
-            relu = Node(f"{node.name}.relu", Relu(), node.inputs, node.shape)
+            relu = Node(_unused(f"{node.name}.relu", ops), Relu(), node.inputs, node.shape)
             nodes += [relu, Node(node.name, op, (relu.name,), node.shape)]
         else:
             nodes.append(node)

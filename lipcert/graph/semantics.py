@@ -4,7 +4,11 @@ from enum import StrEnum
 
 
 class Semantics(StrEnum):
-    """Named arithmetics; each value is what reports, certificates and the command line say."""
+    """Named arithmetics; each value is what reports, certificates and the command line say.
+
+    Executed networks read float32: for all but `real` a claim is about the float32 members of a
+    region. Their tanh, exp and the like are taken to be right to 2^-20 of max(1, |x|).
+    """
 
     REAL = "real"
     """The graph in exact arithmetic on the stored weights; quantisers round exact reals."""

@@ -1,5 +1,6 @@
 """The drift budget sums to the bound and names what causes it."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,14 @@ import torch
 from torch import nn
 
 import lipcert
+from lipcert.methods.base import Bounds
 from lipcert.methods.twin import TwinBounds
 from lipcert.sets.share import Cause
 
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
 
 
-def _bounds(name: str, eps: float):
+def _bounds(name: str, eps: float) -> Bounds:
     pair = lipcert.load_pair(DIGITS / "model.onnx", DIGITS / f"model.{name}.onnx")
     with np.load(DIGITS / "inputs.npz") as archive:
         region = lipcert.Box.around(archive["x"][:3], eps, (0.0, 1.0))
@@ -42,13 +44,9 @@ def test_what_is_left_over_is_rounding() -> None:
 def test_a_planted_layer_is_found() -> None:
     """Of two networks that differ in one layer, that layer takes the blame."""
     torch.manual_seed(0)
-    original = nn.Sequential(
-        nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3)
-    )
-    compressed = nn.Sequential(
-        nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3)
-    )
-    compressed.load_state_dict(original.state_dict())
+    layers = (nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    original = nn.Sequential(*layers)
+    compressed = copy.deepcopy(original)
     with torch.no_grad():
         compressed[2].weight += 0.02
     pair = lipcert.load_pair(original, compressed, (4,))
