@@ -89,6 +89,27 @@ def test_blocked_weights_are_exact(
     assert np.abs(found - runtime(path, inputs)).max() <= 1e-5
 
 
+@pytest.mark.parametrize("by_attribute", [False, True])
+def test_blocked_weights_with_half_scales_are_rounded_as_the_runtime_rounds(
+    tmp_path: Path, runtime: Runtime, by_attribute: bool
+) -> None:
+    scale = (np.abs(rand(4, 6)) / 8 + np.float32(0.01)).astype(np.float16)
+    scale = scale.astype(np.float32) if by_attribute else scale
+    kind = {"output_dtype": TensorProto.FLOAT16} if by_attribute else {}
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "s"], ["h"], axis=0, block_size=8, **kind),
+        helper.make_node("Cast", ["h"], ["v"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["x", "v"], ["y"]),
+    ]
+    tensors = [packed("w", TensorProto.INT4, codes(-8, 8, 32, 6)),
+               numpy_helper.from_array(scale, "s")]  # fmt: skip
+    path = save(tmp_path / "w.onnx", nodes, tensors, 32, 23 if by_attribute else 21)
+    found = weight_of(path)
+    assert np.array_equal(found, found.astype(np.float16))
+    if not by_attribute:  # the runtime has no kernel for an output of another type
+        assert np.array_equal(found, runtime(path, np.eye(32, dtype=np.float32)))
+
+
 @pytest.mark.parametrize(("block", "axis", "grid"), [(2**60, 0, (2, 6)), (5, 0, (6, 6)),
                                                      (5, 7, (7, 6)), (-4, 0, (8, 6))])  # fmt: skip
 def test_blocks_that_do_not_fit(

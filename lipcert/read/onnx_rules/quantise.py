@@ -5,6 +5,7 @@ default fuses these with the MatMul that follows and then also rounds activation
 """
 
 import numpy as np
+from onnx import TensorProto, helper
 
 from lipcert.errors import UnsupportedOp
 from lipcert.graph.layer_graph import Node
@@ -15,6 +16,10 @@ from lipcert.read.lower.quantising import RANGES, Codes, staircase
 from lipcert.read.onnx_view import View, folds, reads
 
 RUNTIME = "com.microsoft"
+HALVES = {
+    kind: helper.tensor_dtype_to_np_dtype(kind)
+    for kind in (int(TensorProto.FLOAT16), int(TensorProto.BFLOAT16))
+}
 
 
 @reads(
@@ -39,6 +44,8 @@ def quantize_linear(view: View) -> Codes:
 def dequantize_linear(view: View) -> Node:
     """The staircase, if the parameters are those of the codes."""
     _unblocked(view)
+    if _made(view) in HALVES:
+        raise UnsupportedOp("makes numbers of 16 bits out of computed codes, which rounds them")
     return restored(view, 0, view.integer("axis", 1))
 
 
@@ -71,7 +78,7 @@ def restored(view: View, place: int, axis: int = 1) -> Node:
     scale, zero = parameters(view, place + 1)
     axis = axis + len(codes.staircase.shape) + 1 if axis < 0 else axis
     if not codes.undone_by(scale, zero, axis):
-        raise UnsupportedOp(f"has another scale or zero point than QuantizeLinear '{codes.name}'")
+        raise UnsupportedOp(f"has another scale or zero point than the codes of '{codes.name}'")
     return codes.staircase
 
 
@@ -91,6 +98,18 @@ def quantised(view: View) -> Constant:
 
 @folds("DequantizeLinear", f"{RUNTIME}.DequantizeLinear")
 def dequantised(view: View) -> Constant:
-    """As `codes_undone`."""
+    """As `codes_undone`; rounded once more where the file wants numbers of 16 bits."""
     axis, block = view.integer("axis", 1), view.integer("block_size", 0)
-    return codes_undone(view.constant(0), view.constant(1), view.optional(2), axis, block)
+    found = codes_undone(view.constant(0), view.constant(1), view.optional(2), axis, block)
+    narrow = HALVES.get(_made(view))
+    if narrow is None:
+        return found
+    if found.error:
+        raise UnsupportedOp("rounds a computed constant to 16 bits")
+    return Constant(found.floats().astype(narrow), found.name)
+
+
+def _made(view: View) -> int:
+    """The type of number that a DequantizeLinear makes: by default that of its scale."""
+    kind = view.constant(1).values.dtype
+    return view.integer("output_dtype", 0) or int(helper.np_dtype_to_tensor_dtype(kind))
