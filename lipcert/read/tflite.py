@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from lipcert.errors import BadFile, LipcertError, UnsupportedOp
 from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.ops.softmax import Softmax
@@ -58,9 +60,10 @@ class _Translation:
                           f"and {len(model.outputs)}")  # fmt: skip
         self.known.update({k: t for k, t in enumerate(model.tensors) if t.values is not None})
         try:
-            self._input(model.inputs[0])
-            for operator in model.operators:
-                self._translate(operator)
+            with np.errstate(all="ignore"):  # what is not finite is refused where it matters
+                self._input(model.inputs[0])
+                for operator in model.operators:
+                    self._translate(operator)
         except BROKEN as error:
             kind = type(error).__name__
             raise BadFile(f"{self.path}: is malformed ({kind}: {error})") from error

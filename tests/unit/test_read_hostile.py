@@ -276,3 +276,19 @@ def test_softmax_before_another_layer(onnx_file: Maker) -> None:
     nodes = [node("Softmax", "x", "s"), node("Gemm", "s w", "y")]
     with pytest.raises(UnsupportedOp, match="not the last layer"):
         read_onnx(onnx_file(nodes, weight(), ROW))
+
+
+def test_operators_that_the_opset_does_not_have(onnx_file: Maker) -> None:
+    with pytest.raises(UnsupportedOp, match="does not exist in opset 13"):
+        read_onnx(onnx_file([node("Gelu", "x", "y")], {}, ROW))
+
+
+@pytest.mark.parametrize("kind", ["MaxPool", "AveragePool"])
+def test_windows_far_larger_than_their_map(onnx_file: Maker, kind: str) -> None:
+    """Legal with automatic padding, and without end."""
+    path = onnx_file([node(kind, "x", "y", kernel_shape=[10**8, 2], auto_pad="SAME_UPPER")], {},
+                     IMAGE)  # fmt: skip
+    start = time.perf_counter()
+    with pytest.raises(UnsupportedOp, match="pools over"):
+        read_onnx(path)
+    assert time.perf_counter() - start < 2
