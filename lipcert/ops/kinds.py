@@ -49,10 +49,14 @@ class Op(ABC):
             tensor = getattr(self, field.name)
             if isinstance(tensor, Tensor):
                 dtype = placement.dtype if tensor.is_floating_point() else tensor.dtype
+                if (tensor.dtype, tensor.device) == (dtype, placement.device):
+                    continue
                 moved[field.name] = tensor.to(placement.device, dtype)
                 off = tensor.to(dtype).to(tensor.dtype) != tensor
                 exact = exact and not bool(off.any())
                 self._refuse_lost(moved[field.name], off.to(placement.device))
+        if not moved:
+            return self
         result = cast(Self, replace(self, **moved))  # type: ignore[type-var]
         return result if exact else result.rounded(unit_roundoff(placement.dtype))
 
