@@ -21,7 +21,7 @@ from lipcert.methods.base import Method
 from lipcert.methods.twin import TwinBounds
 from lipcert.numeric.placement import Placement
 from lipcert.ops.quantize import Quantize
-from lipcert.read import read_module, read_onnx
+from lipcert.read import read_file, read_module
 from lipcert.read.integer import read_integer
 from lipcert.sets.region import Region
 from lipcert.walk.progress import Watch, quiet
@@ -39,7 +39,7 @@ def load_pair(
     """Both networks read and aligned node by node.
 
     Args:
-        original: f, an ONNX file or a PyTorch module.
+        original: f, an ONNX or LiteRT file or a PyTorch module.
         compressed: g, likewise.
         shape: of one input without the batch axis; needed for modules.
         semantics: the arithmetic that the compressed network is executed in; the original runs in
@@ -53,13 +53,19 @@ def load_pair(
     graphs = [_read(network, shape) for network in (original, compressed)]
     files = None
     if not isinstance(original, nn.Module) and not isinstance(compressed, nn.Module):
-        files = (Path(original), Path(compressed))
+        files = _runnable(Path(original), Path(compressed))
     return Pair.of(graphs[0], graphs[1], files, semantics)
+
+
+def _runnable(original: Path, compressed: Path) -> tuple[Path, Path] | None:
+    """Both files where ONNX Runtime can replay inputs on them."""
+    both = (original, compressed)
+    return both if all(path.suffix.lower() == ".onnx" for path in both) else None
 
 
 def _read(network: Network, shape: tuple[int, ...] | None) -> LayerGraph:
     if not isinstance(network, nn.Module):
-        return read_onnx(network)
+        return read_file(network)
     if shape is None:
         raise BadInput("load_pair: a module needs shape=(...), one input without the batch axis")
     return read_module(network, shape)

@@ -47,7 +47,7 @@ from lipcert.options import (
     Threads,
     chosen_method,
 )
-from lipcert.read import read_onnx
+from lipcert.read import read_file
 from lipcert.read.integer import read_integer
 from lipcert.report.layers import layers
 from lipcert.report.overflow import overflow_facts, overflow_table
@@ -121,9 +121,9 @@ def certify(  # noqa: PLR0913, PLR0917 - the options of a command are its parame
 
 @app.command(name="show")
 def show_model(model: Model) -> None:
-    """Print the layer graph of an ONNX file."""
+    """Print the layer graph of an ONNX or LiteRT file."""
     with _complaints(Console(stderr=True, highlight=False)):
-        graph: LayerGraph = read_onnx(model)
+        graph: LayerGraph = read_file(model)
         Console(highlight=False).print(layers(graph))
 
 

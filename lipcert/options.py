@@ -62,9 +62,11 @@ def allowed_drift(drift: float | None) -> float | None:
     return drift
 
 
-Original = Annotated[Path, typer.Argument(metavar="ORIGINAL", help="ONNX file of the original.")]
-Compressed = Annotated[Path, typer.Argument(metavar="COMPRESSED", help="ONNX file of its twin.")]
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="ONNX file.")]
+Original = Annotated[
+    Path, typer.Argument(metavar="ORIGINAL", help="The original, .onnx or .tflite.")
+]
+Compressed = Annotated[Path, typer.Argument(metavar="COMPRESSED", help="Its twin, likewise.")]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help=".onnx or .tflite.")]
 Inputs = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Inputs: .npy, file.npz:key, or a folder of images."),
