@@ -1,6 +1,6 @@
 """Networks that are right up to rounding and fast: for searches, on which no proof depends."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -44,11 +44,10 @@ def fast(graph: LayerGraph, dtype: torch.dtype) -> LayerGraph:
 
 def _fast(op: Op, dtype: torch.dtype) -> Op:
     """Rounded to the dtype without an account of the error, unlike `Op.placed`."""
-    found = ((f.name, getattr(op, f.name)) for f in fields(op))  # type: ignore[arg-type]
     moved = {
         name: value.to(dtype)
-        for name, value in found
+        for name, value in op.parameters().items()
         if isinstance(value, Tensor) and value.is_floating_point()
     }
-    rounded = replace(op, **moved)  # type: ignore[type-var]
+    rounded = op.with_parameters(moved)
     return LibraryConv(rounded) if isinstance(rounded, Conv) else rounded

@@ -2,10 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from functools import reduce
+from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from lipcert.graph.semantics import Semantics
@@ -108,21 +106,20 @@ class LayerGraph:
         places = {node.name: str(place) for place, node in enumerate(self.nodes)}
         for node in self.nodes:
             digest.update(f"{type(node.op).__name__}{[places[i] for i in node.inputs]}".encode())
-            for field in fields(node.op) if node.op is not None else ():  # type: ignore[arg-type]
-                value = getattr(node.op, field.name)
-                plain = value.cpu().numpy().tobytes() if isinstance(value, Tensor) else repr(value)
-                digest.update(plain if isinstance(plain, bytes) else plain.encode())
+            for name, value in (node.op.parameters() if node.op is not None else {}).items():
+                if isinstance(value, Tensor):
+                    digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+                    digest.update(value.cpu().numpy().tobytes())
+                else:
+                    digest.update(f"{name} {value!r}".encode())
         return digest.hexdigest()
 
     def parameters(self) -> int:
         """Number of stored floating-point weights."""
-        tensors = (
-            getattr(n.op, f.name)
-            for n in self.nodes[1:]
-            for f in fields(n.op)  # type: ignore[arg-type]
+        values = (
+            value
+            for node in self.nodes
+            if node.op is not None
+            for value in node.op.parameters().values()
         )
-        return reduce(
-            lambda total, t: total + t.numel(),
-            (t for t in tensors if isinstance(t, Tensor) and torch.is_floating_point(t)),
-            0,
-        )
+        return sum(v.numel() for v in values if isinstance(v, Tensor) and v.is_floating_point())

@@ -1,8 +1,7 @@
 """Pruned channels restored as zero rows: the same function at the original's shapes."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import singledispatch
-from typing import cast
 
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -112,13 +111,12 @@ def _with_parameters(op: Elementwise, place: _Place) -> Op:
     """Per-channel parameters spread to f's channels; a removed channel takes the first one's."""
     wide, narrow = place.channels
     spread: dict[str, Tensor] = {}
-    for field in fields(op):  # type: ignore[arg-type]
-        value = getattr(op, field.name)
+    for name, value in op.parameters().items():
         if isinstance(value, Tensor) and value.ndim and value.shape[0] == narrow > 1:
             full = value[:1].expand(wide, *value.shape[1:]).clone()
             full[place.kept[0]] = value
-            spread[field.name] = full
-    return cast(Op, replace(op, **spread))  # type: ignore[type-var]
+            spread[name] = full
+    return op.with_parameters(spread)
 
 
 @_restored.register

@@ -5,8 +5,9 @@ value; tensors in it are float64 on the CPU until `placed` moves them.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
@@ -41,23 +42,30 @@ class Op(ABC):
     def shape(self, *inputs: Shape) -> Shape:
         """Shape of the value, without batch."""
 
+    def parameters(self) -> dict[str, object]:
+        """Every field under its name."""
+        return {field.name: getattr(self, field.name) for field in fields(cast(Any, self))}
+
+    def with_parameters(self, changes: Mapping[str, object]) -> Self:
+        """The same operation with some fields replaced."""
+        return cast(Self, replace(cast(Any, self), **changes))
+
     def placed(self, placement: Placement) -> Self:
         """The same operation with its floating-point tensors on a device and in a dtype."""
         moved: dict[str, Tensor] = {}
         exact = True
-        for field in fields(self):  # type: ignore[arg-type]
-            tensor = getattr(self, field.name)
+        for name, tensor in self.parameters().items():
             if isinstance(tensor, Tensor):
                 dtype = placement.dtype if tensor.is_floating_point() else tensor.dtype
                 if (tensor.dtype, tensor.device) == (dtype, placement.device):
                     continue
-                moved[field.name] = tensor.to(placement.device, dtype)
+                moved[name] = tensor.to(placement.device, dtype)
                 off = tensor.to(dtype).to(tensor.dtype) != tensor
                 exact = exact and not bool(off.any())
-                self._refuse_lost(moved[field.name], off.to(placement.device))
+                self._refuse_lost(moved[name], off.to(placement.device))
         if not moved:
             return self
-        result = cast(Self, replace(self, **moved))  # type: ignore[type-var]
+        result = self.with_parameters(moved)
         return result if exact else result.rounded(unit_roundoff(placement.dtype))
 
     def _refuse_lost(self, moved: Tensor, off: Tensor) -> None:
@@ -211,9 +219,10 @@ def same(first: Op, second: Op) -> bool:
     """Whether two operations are the same function: one type, equal parameters."""
     if type(first) is not type(second):
         return False
-    for field in fields(first):  # type: ignore[arg-type]
-        mine, theirs = getattr(first, field.name), getattr(second, field.name)
-        if isinstance(mine, Tensor):
+    others = second.parameters()
+    for name, mine in first.parameters().items():
+        theirs = others[name]
+        if isinstance(mine, Tensor) and isinstance(theirs, Tensor):
             if mine.shape != theirs.shape or not bool((mine == theirs).all()):
                 return False
         elif mine != theirs:
