@@ -15,7 +15,7 @@ ONE_THREAD  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format docs bench clean
 
 help: ## say what each command does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,11 @@ lint: $(VENV)/.dev ## check format, rules, types and import contracts
 format: $(VENV)/.dev ## format the code and apply the safe fixes
 	@$(BIN)/ruff check --fix --exit-zero
 	@$(BIN)/ruff format
+
+docs: $(VENV)/.docs ## build the documentation into out/site
+	@echo "docs: building out/site"
+	@PATH=$(abspath $(BIN)):$$PATH NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "docs: open out/site/index.html"
 
 bench: $(VENV)/.bench ## run the benchmarks (tightness, speed, a peer), apart from the tests
 	@echo "bench: tables follow; the same facts go to out/bench/*.json"
@@ -75,6 +80,11 @@ $(VENV)/.test: $(VENV)/.run
 $(VENV)/.dev: $(VENV)/.test
 	@echo "env: installing the lint and benchmark tools"
 	@$(PIP) --no-build-isolation -e '.[test,dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.run
+	@echo "env: installing the documentation's tools"
+	@$(PIP) --no-build-isolation -e '.[docs]'
 	@touch $@
 
 # The peer's own pins cannot be met (see its requirements.txt), hence two steps; without it the
