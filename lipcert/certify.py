@@ -53,14 +53,17 @@ def load_pair(
     graphs = [_read(network, shape) for network in (original, compressed)]
     files = None
     if not isinstance(original, nn.Module) and not isinstance(compressed, nn.Module):
-        files = _runnable(Path(original), Path(compressed))
+        files = (Path(original), Path(compressed))
     return Pair.of(graphs[0], graphs[1], files, semantics)
 
 
-def _runnable(original: Path, compressed: Path) -> tuple[Path, Path] | None:
+def _runnable(files: tuple[Path, Path] | None) -> tuple[Path, Path] | None:
     """Both files where ONNX Runtime can replay inputs on them."""
-    both = (original, compressed)
-    return both if all(path.suffix.lower() == ".onnx" for path in both) else None
+    return files if files is not None and all(map(_is_onnx, files)) else None
+
+
+def _is_onnx(path: Path) -> bool:
+    return path.suffix.lower() == ".onnx"
 
 
 def _read(network: Network, shape: tuple[int, ...] | None) -> LayerGraph:
@@ -105,7 +108,7 @@ def certify(
     start = time.perf_counter()
     bounds = method.certify(pair, region, placement, watch)
     proved = time.perf_counter()
-    observed = attack.observe(pair, region, placement, pair.files, watch)
+    observed = attack.observe(pair, region, placement, _runnable(pair.files), watch)
     seconds = {"bounds": proved - start, "attack": time.perf_counter() - proved}
     labels = len(pair.original.output.shape) == 1 and pair.original.output.shape[0] > 1
     return Certificate(
@@ -131,7 +134,7 @@ def _saturation(pair: Pair, region: Region) -> dict[str, object] | None:
         UnsupportedOp: under `ort-x86-sat16`, where that cannot be excluded.
     """
     wanted = pair.compressed.semantics == Semantics.ORT_X86_SAT16
-    if pair.files is None or not _quantised(pair.compressed):
+    if pair.files is None or not _is_onnx(pair.files[1]) or not _quantised(pair.compressed):
         if wanted:
             raise UnsupportedOp("ort-x86-sat16: the compressed network is no quantised ONNX file")
         return None

@@ -11,7 +11,6 @@ from torch import Tensor
 from lipcert.errors import BadFile
 
 BATCH = 64
-PRECISE = "session.x64quantprecision"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,32 +43,21 @@ def replay(files: tuple[Path, Path], inputs: Tensor) -> Replay:
     Raises:
         BadFile: if the runtime refuses a file or these inputs.
     """
-    sessions = [_session(path) for path in files]
-    outputs = [_outputs(path, s, inputs) for path, (s, _) in zip(files, sessions, strict=True)]
-    precise = all(exact for _, exact in sessions)
+    first, second = (_outputs(path, _session(path), inputs) for path in files)
     name = f"onnxruntime {onnxruntime.__version__} CPU, optimisation off"
-    return Replay(outputs[0], outputs[1], f"{name}, {PRECISE}=1" if precise else name)
+    return Replay(first, second, name)
 
 
-def _session(path: Path) -> tuple[onnxruntime.InferenceSession, bool]:
-    """A session, and whether it keeps int8 products from saturating; some files refuse that."""
-    for precise in (True, False):
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        if precise:
-            options.add_session_config_entry(PRECISE, "1")
-        try:
-            session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # the runtime's exceptions share no base class
-            if not precise:
-                raise BadFile(f"{path}: ONNX Runtime cannot load it ({error})") from error
-        else:
-            return session, precise
-    raise AssertionError("unreachable")
+def _session(path: Path) -> onnxruntime.InferenceSession:
+    """Every operator of the file by its own kernel."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's exceptions share no base class
+        raise BadFile(f"{path}: ONNX Runtime cannot load it ({error})") from error
 
 
 def _outputs(path: Path, session: onnxruntime.InferenceSession, inputs: Tensor) -> Tensor:

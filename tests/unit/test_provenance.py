@@ -1,0 +1,43 @@
+"""What a certificate says about where it came from."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import lipcert
+from lipcert.attacks.drift import DriftAttack
+
+if str(Path(__file__).parents[1] / "conformance") not in sys.path:
+    sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
+
+from litert_net import Net, rand
+
+DIGITS = Path(__file__).parents[2] / "examples" / "digits"
+
+
+def dense(path: Path, *, coded: bool) -> Path:
+    """A LiteRT file of one layer."""
+    net = Net(coded)
+    x = net.value(6)
+    w, _ = net.weight(rand(5, 6), None)
+    net.op("FULLY_CONNECTED", [x, w, -1], net.value(5), ("FullyConnectedOptions", {}))
+    return net.save(path)
+
+
+def hashes(files: tuple[Path, Path], shape: tuple[int, ...]) -> list[object]:
+    """Of both files, as a certificate gives them."""
+    region = lipcert.Box.around(np.zeros((1, *shape)), 0.1)
+    attack = DriftAttack(steps=0, restarts=0)
+    found = lipcert.certify(lipcert.load_pair(*files), region, attack=attack).provenance["networks"]
+    assert isinstance(found, dict)
+    return [found[name]["file_sha256"] for name in ("original", "compressed")]
+
+
+def test_files_of_any_format_are_named_by_their_hash(tmp_path: Path) -> None:
+    litert = (dense(tmp_path / "f.tflite", coded=False), dense(tmp_path / "g.tflite", coded=True))
+    onnx = (DIGITS / "model.onnx", DIGITS / "model.int8.onnx")
+    for files, shape in ((litert, (6,)), (onnx, (1, 8, 8))):
+        wanted = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+        assert hashes(files, shape) == wanted
