@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import logging
 import platform
 import time
 from dataclasses import fields, is_dataclass
@@ -25,6 +26,8 @@ from lipcert.read import read_file, read_module
 from lipcert.read.integer import read_integer
 from lipcert.sets.region import Region
 from lipcert.walk.progress import Watch, quiet
+
+LOG = logging.getLogger(__name__)
 
 Network = str | Path | nn.Module
 VERSIONS = ("lipcert", "torch", "numpy", "onnx", "onnxruntime")
@@ -54,7 +57,10 @@ def load_pair(
     files = None
     if not isinstance(original, nn.Module) and not isinstance(compressed, nn.Module):
         files = (Path(original), Path(compressed))
-    return Pair.of(graphs[0], graphs[1], files, semantics)
+    pair = Pair.of(graphs[0], graphs[1], files, semantics)
+    how = "node by node" if pair.aligned else "as one joint graph: no alignment was found"
+    LOG.info("%s and %s: paired %s", graphs[0].source, graphs[1].source, how)
+    return pair
 
 
 def _runnable(files: tuple[Path, Path] | None) -> tuple[Path, Path] | None:
@@ -108,8 +114,12 @@ def certify(
     start = time.perf_counter()
     bounds = method.certify(pair, region, placement, watch)
     proved = time.perf_counter()
+    LOG.info(
+        "%s: %d regions bounded in %.1f s", type(method).__name__, region.batch, proved - start
+    )
     observed = attack.observe(pair, region, placement, _runnable(pair.files), watch)
     seconds = {"bounds": proved - start, "attack": time.perf_counter() - proved}
+    LOG.info("drift searched for in %.1f s", seconds["attack"])
     labels = len(pair.original.output.shape) == 1 and pair.original.output.shape[0] > 1
     return Certificate(
         region=region,

@@ -34,6 +34,7 @@ from lipcert.options import (
     Eps,
     Inputs,
     Json,
+    Junit,
     MaxDrift,
     Memory,
     MethodName,
@@ -42,6 +43,7 @@ from lipcert.options import (
     Norms,
     Original,
     Out,
+    SarifFile,
     Seed,
     Step,
     Threads,
@@ -49,11 +51,13 @@ from lipcert.options import (
 )
 from lipcert.read import read_file
 from lipcert.read.integer import read_integer
+from lipcert.report.junit import junit as as_junit
 from lipcert.report.layers import layers
 from lipcert.report.overflow import overflow_facts, overflow_table
 from lipcert.report.progress import bar
 from lipcert.report.render import facts, show
 from lipcert.report.report import Report
+from lipcert.report.sarif import sarif as as_sarif
 
 UNMET, REFUSED = 1, 2  # exit statuses; bad usage is 2 by the parser's own custom
 GIB = 2**30
@@ -86,6 +90,8 @@ def certify(  # noqa: PLR0913, PLR0917 - the options of a command are its parame
     memory: Memory = None,
     threads: Threads = None,
     out: Out = None,
+    junit: Junit = None,
+    sarif: SarifFile = None,
     as_json: Json = False,
     seed: Seed = 0,
 ) -> None:
@@ -94,8 +100,9 @@ def certify(  # noqa: PLR0913, PLR0917 - the options of a command are its parame
     relaxation = chosen_method(method, budget)
     errors = Console(stderr=True, highlight=False)
     with _complaints(errors):
-        if out is not None:
-            out.mkdir(parents=True, exist_ok=True)  # what cannot be saved is refused before work
+        for folder in (out, junit and junit.parent, sarif and sarif.parent):
+            if folder is not None:  # what cannot be saved is refused before work
+                folder.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(threads or _idle_cores())
         most = None if memory is None else int(memory * GIB)
         placement = Placement(torch.device(device), getattr(torch, dtype), most)
@@ -115,6 +122,10 @@ def certify(  # noqa: PLR0913, PLR0917 - the options of a command are its parame
         if out is not None:
             place = result.save(out)
             _say(f"saved: {place} and {place.with_name('arrays.npz')}", as_json, errors)
+        if junit is not None:
+            junit.write_text(as_junit(report, compressed.name), encoding="utf-8")
+        if sarif is not None:
+            sarif.write_text(as_sarif(report, compressed.as_posix()), encoding="utf-8")
     met = max_drift is None or report.verdict is Verdict.PROVED
     raise typer.Exit(0 if met else UNMET)
 

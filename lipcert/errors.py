@@ -27,3 +27,7 @@ class UnsupportedOp(LipcertError):
 
 class Unsound(LipcertError):
     """An observed value outside a proved bound: a bug in lipcert, never to be ignored."""
+
+
+class MissingPackage(LipcertError):
+    """An optional package that is not installed; the message says how to install it."""

@@ -122,6 +122,14 @@ Out = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Save certificate.json and arrays.npz there.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="The same facts as JSON on standard output.")]
+Junit = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="JUnit XML there: one test case per input."),
+]
+SarifFile = Annotated[
+    Path | None,
+    typer.Option("--sarif", metavar="FILE", help="Findings there, as SARIF 2.1.0."),
+]
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the search for drift.")]
 
 

@@ -13,6 +13,36 @@ from lipcert.sets.enclosure import Interval
 VISIBLE = 1e-3  # of the largest drift seen: less of a difference is not shown in tables
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The drift around one input, over all outputs.
+
+    Args:
+        proved: upper bound.
+        seen: largest that was found; None where nothing was searched.
+        allowed: what it is held against.
+    """
+
+    proved: float
+    seen: float | None
+    allowed: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """About the allowed drift."""
+        if self.proved <= self.allowed:
+            return Verdict.PROVED
+        if self.seen is not None and self.seen > self.allowed:
+            return Verdict.REFUTED
+        return Verdict.UNKNOWN
+
+    @property
+    def sentence(self) -> str:
+        """Both sides in words."""
+        seen = "nothing was searched" if self.seen is None else f"seen: {below(self.seen)}"
+        return f"{self.verdict}: drift at most {above(self.proved)} ({seen})"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
     """What is told about one certificate.
@@ -39,8 +69,20 @@ class Report:
     @property
     def verdict(self) -> Verdict:
         """About the allowed drift, or about having a bound at all."""
-        allowed = torch.finfo(torch.float64).max if self.max_drift is None else self.max_drift
-        return self.certificate.verdict(allowed)
+        return self.certificate.verdict(self.allowed)
+
+    @property
+    def allowed(self) -> float:
+        """The allowed drift; any finite one where only the bound was asked for."""
+        return torch.finfo(torch.float64).max if self.max_drift is None else self.max_drift
+
+    @property
+    def rows(self) -> tuple["Row", ...]:
+        """What is known around each input."""
+        seen = self.certificate.observed_drift
+        found = [None] * self.certificate.region.batch if seen is None else seen.tolist()
+        proved = self.certificate.max_drift.tolist()
+        return tuple(Row(p, s, self.allowed) for p, s in zip(proved, found, strict=True))
 
     @property
     def sentence(self) -> str:

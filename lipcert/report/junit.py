@@ -1,0 +1,33 @@
+"""A report as JUnit XML: one test case per input, for the pages of build servers."""
+
+from junitparser import Failure, JUnitXml, TestCase, TestSuite
+
+from lipcert.certificate.certificate import Verdict
+from lipcert.report.report import Report, Row
+
+
+def junit(report: Report, name: str) -> str:
+    """JUnit XML of one suite; a row that is refuted or unproved is a failure of that type.
+
+    Args:
+        report: the certificate and the allowed drift.
+        name: of the suite, such as the compressed network's file.
+    """
+    suite = TestSuite(name)
+    for number, row in enumerate(report.rows):
+        suite.add_testcase(_case(number, row, name))
+    suite.add_property("verdict", report.sentence)
+    for warning in report.warnings:
+        suite.add_property("warning", warning)
+    document = JUnitXml("lipcert")
+    document.add_testsuite(suite)
+    document.update_statistics()
+    return document.tostring().decode()
+
+
+def _case(number: int, row: Row, suite: str) -> TestCase:
+    case = TestCase(f"input {number}", classname=suite)
+    case.system_out = row.sentence
+    if row.verdict is not Verdict.PROVED:
+        case.result = [Failure(row.sentence, str(row.verdict))]
+    return case
