@@ -1,6 +1,7 @@
 """Proof that a compressed neural network still is the network that was validated."""
 
-from lipcert.certificate.certificate import Certificate, Verdict
+from lipcert.certificate.certificate import Certificate
+from lipcert.certificate.verdict import Verdict
 from lipcert.certify import certify, load_pair
 from lipcert.errors import LipcertError
 from lipcert.graph.pair import Pair

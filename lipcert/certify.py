@@ -1,6 +1,5 @@
 """One call from a pair and a region to a certificate."""
 
-import hashlib
 import importlib.metadata
 import logging
 import platform
@@ -9,10 +8,13 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import torch
+from pydantic import JsonValue
 from torch import nn
 
 from lipcert.attacks.drift import DriftAttack
 from lipcert.certificate.certificate import Certificate, agreement_of, on_cpu
+from lipcert.certificate.provenance import Networks, PlacementFacts, Provenance, Saturation
+from lipcert.certificate.store import inputs_hash
 from lipcert.errors import BadInput, UnsupportedOp
 from lipcert.graph.layer_graph import LayerGraph
 from lipcert.graph.pair import Pair
@@ -23,6 +25,7 @@ from lipcert.methods.twin import TwinBounds
 from lipcert.numeric.placement import Placement
 from lipcert.ops.quantize import Quantize
 from lipcert.read import read_file, read_module
+from lipcert.read.facts import network_facts
 from lipcert.read.integer import read_integer
 from lipcert.sets.region import Region
 from lipcert.walk.progress import Watch, quiet
@@ -132,12 +135,11 @@ def certify(
         semantics=str(pair.compressed.semantics),
         aligned=pair.aligned,
         budget=bounds.budget,
-        provenance=_provenance(pair, method, attack, placement, seconds)
-        | {"saturation": saturation},
+        provenance=_provenance(pair, region, placement, (method, attack), seconds, saturation),
     )
 
 
-def _saturation(pair: Pair, region: Region) -> dict[str, object] | None:
+def _saturation(pair: Pair, region: Region) -> Saturation | None:
     """Layers whose pair sums may saturate on x86 without VNNI; None for files without int8.
 
     Raises:
@@ -160,7 +162,7 @@ def _saturation(pair: Pair, region: Region) -> dict[str, object] | None:
             f"ort-x86-sat16: sums may saturate in {', '.join(unsafe)}, which is not bounded; "
             f"certify under int8 and {' or '.join(report.remedies)}"
         )
-    return {"unsafe_layers": unsafe, "remedies": list(report.remedies)}
+    return Saturation(unsafe_layers=tuple(unsafe), remedies=tuple(report.remedies))
 
 
 def _quantised(graph: LayerGraph) -> bool:
@@ -168,34 +170,33 @@ def _quantised(graph: LayerGraph) -> bool:
 
 
 def _provenance(
-    pair: Pair, method: Method, attack: DriftAttack, placement: Placement, seconds: dict[str, float]
-) -> dict[str, object]:
-    networks = (("original", pair.original), ("compressed", pair.compressed))
-    return {
-        "networks": {
-            name: {
-                "source": graph.source,
-                "content_sha256": graph.content_hash(),
-                "file_sha256": _file_hash(pair.files[k]) if pair.files else None,
-                "parameters": graph.parameters(),
-                "nodes": len(graph.nodes),
-            }
-            for k, (name, graph) in enumerate(networks)
-        },
-        "options": {"method": _options(method), "attack": _options(attack)},
-        "placement": {"device": str(placement.device), "dtype": str(placement.dtype)},
-        "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
-        "machine": f"{platform.machine()} {platform.system()}, Python {platform.python_version()}",
-        "threads": torch.get_num_threads(),
-        "seconds": seconds,
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
+    pair: Pair,
+    region: Region,
+    placement: Placement,
+    asked: tuple[Method, DriftAttack],
+    seconds: dict[str, float],
+    saturation: Saturation | None,
+) -> Provenance:
+    """Where a result comes from."""
+    graphs = pair.read or (pair.original, pair.compressed)
+    original, compressed = (network_facts(graph, graph.path) for graph in graphs)
+    return Provenance(
+        networks=Networks(original=original, compressed=compressed),
+        inputs_sha256=inputs_hash(region),
+        options={"method": _options(asked[0]), "attack": _options(asked[1])},
+        placement=PlacementFacts(device=str(placement.device), dtype=str(placement.dtype)),
+        versions={name: importlib.metadata.version(name) for name in VERSIONS},
+        machine=f"{platform.machine()} {platform.system()}, Python {platform.python_version()}",
+        threads=torch.get_num_threads(),
+        seconds=seconds,
+        time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        saturation=saturation,
+    )
 
 
-def _options(value: object) -> dict[str, object]:
+def _options(value: object) -> dict[str, JsonValue]:
+    """Fields by name; what JSON has no word for is written out."""
     assert is_dataclass(value)
-    return {field.name: getattr(value, field.name) for field in fields(value)}
-
-
-def _file_hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    found = {field.name: getattr(value, field.name) for field in fields(value)}
+    plain = (bool, int, float, str, type(None))
+    return {name: v if isinstance(v, plain) else repr(v) for name, v in found.items()}

@@ -4,6 +4,7 @@ import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import psutil
@@ -14,7 +15,8 @@ from rich.text import Text
 
 import lipcert
 from lipcert.attacks.drift import DriftAttack
-from lipcert.certificate.certificate import Verdict
+from lipcert.certificate import load
+from lipcert.certificate.verdict import Verdict
 from lipcert.errors import LipcertError
 from lipcert.graph.layer_graph import LayerGraph
 from lipcert.graph.semantics import Semantics
@@ -118,10 +120,8 @@ def certify(  # noqa: PLR0913, PLR0917 - the options of a command are its parame
                 watch=watch,
             )
         report = Report(result, max_drift)
-        _tell(report, as_json, errors)
-        if out is not None:
-            place = result.save(out)
-            _say(f"saved: {place} and {place.with_name('arrays.npz')}", as_json, errors)
+        place = None if out is None else result.save(out, max_drift)
+        _tell(report, place, as_json, errors)
         if junit is not None:
             junit.write_text(as_junit(report, compressed.name), encoding="utf-8")
         if sarif is not None:
@@ -168,14 +168,17 @@ def _idle_cores() -> int:
     return max(1, min(idle, torch.get_num_threads()))
 
 
-def _tell(report: Report, as_json: bool, errors: Console) -> None:
+def _tell(report: Report, place: Path | None, as_json: bool, errors: Console) -> None:
     """The result on standard output, warnings beside it."""
     if as_json:
-        typer.echo(json.dumps(facts(report), indent=2, allow_nan=False))
+        document = None if place is None else load(place).document
+        typer.echo(json.dumps(facts(report, document), indent=2, allow_nan=False))
     else:
         show(report, Console(highlight=False))
     for warning in report.warnings:
         errors.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
+    if place is not None:
+        _say(f"saved: {place} and {place.with_name('arrays.npz')}", as_json, errors)
 
 
 def _say(message: str, as_json: bool, errors: Console) -> None:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from lipcert.certificate.certificate import Certificate, Verdict
+from lipcert.certificate.certificate import Certificate
+from lipcert.certificate.verdict import Verdict
 from lipcert.certify import certify
 from lipcert.graph.pair import Pair
 from lipcert.report.report import Report

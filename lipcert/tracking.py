@@ -2,7 +2,8 @@
 
 from tempfile import TemporaryDirectory
 
-from lipcert.certificate.certificate import Certificate, Verdict
+from lipcert.certificate.certificate import Certificate
+from lipcert.certificate.verdict import Verdict
 from lipcert.errors import MissingPackage
 from lipcert.report.report import Report
 
@@ -28,17 +29,15 @@ def log_to_mlflow(certificate: Certificate, max_drift: float | None = None) -> N
     mlflow.log_metrics({f"lipcert.{name}": value for name, value in _metrics(report).items()})
     mlflow.set_tag("lipcert.verdict", report.sentence)
     with TemporaryDirectory() as folder:
-        certificate.save(folder)
+        certificate.save(folder, max_drift)
         mlflow.log_artifacts(folder, ARTEFACT)
 
 
 def _parameters(report: Report) -> dict[str, object]:
     made = report.certificate
-    networks = made.provenance["networks"]
-    assert isinstance(networks, dict)
     facts = {"method": made.method, "semantics": made.semantics, "max_drift": report.max_drift}
     facts |= {f"region.{name}": value for name, value in made.region.describe().items()}
-    return facts | {name: network["content_sha256"] for name, network in networks.items()}
+    return facts | {name: network.content_sha256 for name, network in made.provenance.networks}
 
 
 def _metrics(report: Report) -> dict[str, float]:

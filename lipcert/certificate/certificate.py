@@ -1,27 +1,28 @@
 """The result of certifying a pair over a region."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from lipcert.certificate import store
 from lipcert.certificate.observed import Observed
+from lipcert.certificate.provenance import Provenance
+from lipcert.certificate.verdict import Verdict
 from lipcert.errors import Unsound
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Region
 from lipcert.sets.share import Share
 
 
-class Verdict(StrEnum):
-    """What is known about a claim."""
+class Archive(Protocol):
+    """How a certificate is filed."""
 
-    PROVED = "proved"
-    REFUTED = "refuted"
-    UNKNOWN = "unknown"
+    def __call__(self, certificate: "Certificate", folder: Path, max_drift: float | None) -> Path:
+        """Write it into a folder; returns the path of the JSON."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +43,7 @@ class Certificate:
         aligned: whether the difference was followed node by node.
         budget: the bound on each row's largest drift by source, where it was asked for.
         provenance: files, hashes, versions, machine, dtype, device, seconds.
+        archive: how it is saved; by default without evidence.
     """
 
     region: Region
@@ -54,7 +56,8 @@ class Certificate:
     semantics: str
     aligned: bool
     budget: tuple[Share, ...] | None
-    provenance: Mapping[str, object]
+    provenance: Provenance
+    archive: Archive = store.save
 
     def __post_init__(self) -> None:
         """Refuse to exist beside a counterexample to its own bounds."""
@@ -90,9 +93,14 @@ class Certificate:
             return Verdict.REFUTED
         return Verdict.UNKNOWN
 
-    def save(self, folder: str | Path) -> Path:
-        """Write `certificate.json` and `arrays.npz` into a folder; returns the JSON's path."""
-        return store.save(self, Path(folder))
+    def save(self, folder: str | Path, max_drift: float | None = None) -> Path:
+        """Write `certificate.json` and `arrays.npz` into a folder; returns the JSON's path.
+
+        Args:
+            folder: made where it is missing.
+            max_drift: the drift that is allowed: the threshold of the claim.
+        """
+        return self.archive(self, Path(folder), max_drift)
 
 
 def agreement_of(proved: Tensor, observed: Observed | None) -> tuple[Verdict, ...]:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from torch import Tensor
 
@@ -33,11 +34,13 @@ class LayerGraph:
         nodes: topologically ordered; the first is the input, the last the output.
         source: where it came from, for messages.
         semantics: the arithmetic that it is executed in.
+        path: the file that it was read from, if any.
     """
 
     nodes: tuple[Node, ...]
     source: str = "network"
     semantics: Semantics = Semantics.REAL
+    path: Path | None = None
 
     def __post_init__(self) -> None:
         """Check the order; a reader that breaks it is a bug of ours."""

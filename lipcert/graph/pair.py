@@ -28,6 +28,7 @@ class Pair:
         nodes: aligned values in topological order, the input first; empty without alignment.
         softmax: whether a softmax was taken off both ends: see `body`.
         files: the two files, where both networks were read from files.
+        read: both networks as they were read, before they were made alike.
     """
 
     original: LayerGraph
@@ -35,6 +36,7 @@ class Pair:
     nodes: tuple[PairNode, ...]
     softmax: bool = False
     files: tuple[Path, Path] | None = None
+    read: tuple[LayerGraph, LayerGraph] | None = None
 
     @classmethod
     def of(
@@ -57,10 +59,12 @@ class Pair:
                     f"{what} '{second.name}' of {compressed.source} has {second.shape}; "
                     "the two networks must read and return the same shapes"
                 )
-        original, compressed = (with_relus(simplify(g)) for g in (original, compressed))
+        read = (original, compressed)
+        original, compressed = (with_relus(simplify(g)) for g in read)
         compressed = widened(original, compressed).under(semantics)
         original = original.under(FLOATING.get(semantics, semantics))
-        return cls(original, compressed, aligned(original, compressed), files=files)
+        pairs = aligned(original, compressed)
+        return cls(original, compressed, pairs, files=files, read=read)
 
     @property
     def aligned(self) -> bool:

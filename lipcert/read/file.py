@@ -1,6 +1,7 @@
 """A network in a file of any format that is read."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from lipcert.errors import BadFile
@@ -26,4 +27,4 @@ def read_file(path: str | Path) -> LayerGraph:
     if reader is None:
         known = ", ".join(READERS)
         raise BadFile(f"{place}: networks are read from files that end in {known}")
-    return reader(place)
+    return replace(reader(place), path=place)

@@ -2,7 +2,7 @@
 
 from junitparser import Failure, JUnitXml, TestCase, TestSuite
 
-from lipcert.certificate.certificate import Verdict
+from lipcert.certificate.verdict import Verdict
 from lipcert.report.report import Report, Row
 
 

@@ -3,7 +3,8 @@
 from rich.console import Console
 from rich.text import Text
 
-from lipcert.certificate.store import as_json
+from lipcert.certificate.document import Document
+from lipcert.certificate.store import document_of
 from lipcert.report.report import Report
 from lipcert.report.section import scan
 
@@ -16,13 +17,13 @@ def show(report: Report, console: Console) -> None:
             console.print(shown, soft_wrap=isinstance(shown, Text))
 
 
-def facts(report: Report) -> dict[str, object]:
-    """The certificate's JSON and the verdict."""
-    return as_json(report.certificate) | {
-        "verdict": {
-            "status": str(report.verdict),
-            "max_drift": report.max_drift,
-            "sentence": report.sentence,
-            "warnings": list(report.warnings),
-        }
+def facts(report: Report, document: Document | None = None) -> dict[str, object]:
+    """The JSON of a certificate, by default one without evidence, and the verdict in words."""
+    told = document or document_of(report.certificate, report.max_drift)[0]
+    verdict: dict[str, object] = {
+        "status": str(report.verdict),
+        "max_drift": report.max_drift,
+        "sentence": report.sentence,
+        "warnings": list(report.warnings),
     }
+    return {**told.model_dump(mode="json"), "verdict": verdict}

@@ -1,11 +1,11 @@
 """A certificate and what was asked of it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 
-from lipcert.certificate.certificate import Certificate, Verdict
+from lipcert.certificate.certificate import Certificate
+from lipcert.certificate.verdict import Verdict
 from lipcert.report.number import above, below
 from lipcert.report.word import count, method_words, region_words
 from lipcert.sets.enclosure import Interval
@@ -130,10 +130,10 @@ class Report:
         )
 
     def _saturating(self) -> tuple[str, ...]:
-        found = self.certificate.provenance.get("saturation")
-        if not isinstance(found, Mapping) or not found["unsafe_layers"]:
+        found = self.certificate.provenance.saturation
+        if found is None or not found.unsafe_layers:
             return ()
-        layers, remedies = ", ".join(found["unsafe_layers"]), "; or ".join(found["remedies"])
+        layers, remedies = ", ".join(found.unsafe_layers), "; or ".join(found.remedies)
         return (
             f"on x86 processors without VNNI sums may saturate in {layers}: ONNX Runtime's "
             f"default then computes another function than the one certified; {remedies}",

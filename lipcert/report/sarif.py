@@ -16,7 +16,7 @@ from sarif_pydantic import (
     ToolDriver,
 )
 
-from lipcert.certificate.certificate import Verdict
+from lipcert.certificate.verdict import Verdict
 from lipcert.report.report import Report
 
 SCHEMA = (

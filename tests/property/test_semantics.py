@@ -100,7 +100,7 @@ def test_saturation_that_cannot_be_excluded_is_refused(data: Path) -> None:
         lipcert.certify(pair, lipcert.Box.around(np.zeros((1, 40, 30, 1)), 0.1))
     assert lipcert.certify(
         lipcert.load_pair(*files), lipcert.Box.around(np.zeros((1, 40, 30, 1)), 0.0)
-    ).provenance["saturation"]["unsafe_layers"]  # type: ignore[index]
+    ).provenance.saturation.unsafe_layers  # type: ignore[union-attr]
 
 
 def test_batch_normalisation_is_refused_as_executed() -> None:

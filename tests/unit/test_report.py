@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lipcert.certificate.certificate import Certificate, Verdict
 from lipcert.certificate.observed import Observed
+from lipcert.certificate.provenance import NetworkFacts, Networks, PlacementFacts, Provenance
 from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.ops.relu import Relu
 from lipcert.report import sections
@@ -28,6 +29,31 @@ from lipcert.report.worst import MOST, rest, worst
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Ball, Box, Grid
 
+HASH = "0" * 64
+NETWORK = NetworkFacts(
+    source="f.onnx",
+    format="ONNX",
+    file_sha256=HASH,
+    content_sha256=HASH,
+    opset={"ai.onnx": 17},
+    operators={"Gemm": 1},
+    parameters=3,
+    nodes=2,
+    sparsity=0.0,
+    quantisation=(),
+)
+PROVENANCE = Provenance(
+    networks=Networks(original=NETWORK, compressed=NETWORK),
+    inputs_sha256=HASH,
+    options={},
+    placement=PlacementFacts(device="cpu", dtype="torch.float64"),
+    versions={},
+    machine="a machine",
+    threads=1,
+    seconds={"bounds": 1.0},
+    time="2026-01-01T00:00:00Z",
+    saturation=None,
+)
 FINITE = st.floats(-1e12, 1e12, allow_subnormal=False)
 
 
@@ -54,11 +80,7 @@ def certificate(
         semantics="real",
         aligned=aligned,
         budget=None,
-        provenance={
-            "networks": {n: {"source": f"{n}.onnx", "parameters": 3} for n in ("f", "g")},
-            "placement": {"device": "cpu", "dtype": "torch.float64"},
-            "seconds": {"bounds": 1.0},
-        },
+        provenance=PROVENANCE,
     )
 
 

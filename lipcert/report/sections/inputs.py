@@ -5,7 +5,8 @@ from rich import box
 from rich.table import Table
 from torch import Tensor
 
-from lipcert.certificate.certificate import Certificate, Verdict
+from lipcert.certificate.certificate import Certificate
+from lipcert.certificate.verdict import Verdict
 from lipcert.report.number import above, below, ratio
 from lipcert.report.report import Report
 from lipcert.report.section import Section

@@ -1,8 +1,5 @@
 """What was compared, over which inputs, how and on what machine."""
 
-from collections.abc import Mapping
-from typing import cast
-
 from rich.table import Table
 
 from lipcert.report.number import above
@@ -22,24 +19,19 @@ class Networks(Section):
         table = Table.grid(padding=(0, 2))
         table.add_column(style="bold", no_wrap=True)
         table.add_column(overflow="fold")
-        for name, network in _group(facts, "networks").items():
-            entry = cast(Mapping[str, object], network)
-            table.add_row(name, f"{entry['source']} ({entry['parameters']} parameters)")
+        for name, entry in facts.networks:
+            table.add_row(name, f"{entry.source} ({entry.parameters} parameters)")
         table.add_row("region", region_words(made.region))
-        placed = _group(facts, "placement")
-        where = f" in {str(placed['dtype']).removeprefix('torch.')} on {placed['device']}"
+        placed = facts.placement
+        where = f" in {placed.dtype.removeprefix('torch.')} on {placed.device}"
         how = f"{method_words(made.method)}, {made.semantics} arithmetic, computed{where}"
         table.add_row("method", how)
         if not made.aligned:
             table.add_row("", "the networks could not be aligned; their joint graph was bounded")
         table.add_row("runtime", _runtime(report))
-        seconds = cast(Mapping[str, float], _group(facts, "seconds"))
-        table.add_row("time", ", ".join(f"{name} {t:.1f} s" for name, t in seconds.items()))
+        times = (f"{name} {seconds:.1f} s" for name, seconds in facts.seconds.items())
+        table.add_row("time", ", ".join(times))
         return table
-
-
-def _group(facts: Mapping[str, object], name: str) -> Mapping[str, object]:
-    return cast(Mapping[str, object], facts[name])
 
 
 def _runtime(report: Report) -> str:

@@ -2,7 +2,7 @@
 
 from rich.text import Text
 
-from lipcert.certificate.certificate import Verdict
+from lipcert.certificate.verdict import Verdict
 from lipcert.report.report import Report
 from lipcert.report.section import Section
 
