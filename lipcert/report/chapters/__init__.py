@@ -1,0 +1,1 @@
+"""Chapters of the audit report, one per file."""

@@ -1,0 +1,21 @@
+"""The verdict, first."""
+
+from collections.abc import Iterator
+from typing import cast
+
+from lipcert.report.blocks import Block, Tone, Words
+from lipcert.report.chapter import Chapter
+from lipcert.report.file import File
+
+
+class Conclusion(Chapter):
+    """What was found, in plain words."""
+
+    rank, title = 10, "Verdict"
+
+    def blocks(self, file: File) -> Iterator[Block]:
+        """The status, the finding, and what checked it."""
+        status = file.result.status
+        yield Words(f"{status.upper()}. {file.finding}", cast("Tone", str(status)))
+        if file.checked is not None:
+            yield Words(file.checked)

@@ -1,0 +1,106 @@
+"""A certificate on file, with what an auditor asks of it first."""
+
+from dataclasses import dataclass
+from math import inf
+from pathlib import PurePath
+
+from lipcert.certificate.disk import Stored
+from lipcert.certificate.document import Document
+from lipcert.certificate.result import Result
+from lipcert.certificate.verdict import Verdict
+from lipcert.report.number import above, below, length
+from lipcert.report.word import count, method_words
+
+KINDS = {"box": "box", "ball": "l2 ball", "grid": "grid"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class File:
+    """One certificate.
+
+    Args:
+        stored: as it was loaded.
+        checked: what the independent checker said of it, in words; None where it was not asked.
+    """
+
+    stored: Stored
+    checked: str | None = None
+
+    @property
+    def document(self) -> Document:
+        """Its facts."""
+        return self.stored.document
+
+    @property
+    def result(self) -> Result:
+        """Its answer."""
+        return self.stored.document.result
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """File names of the original and of the compressed network."""
+        networks = self.document.provenance.networks
+        return PurePath(networks.original.source).name, PurePath(networks.compressed.source).name
+
+    @property
+    def title(self) -> str:
+        """What is held against what."""
+        original, compressed = self.names
+        return f"{compressed} against {original}"
+
+    @property
+    def region(self) -> str:
+        """What is quantified over, as in '10 boxes of radius 0.01'."""
+        region = self.document.claim.region
+        if region.radius == 0:
+            return count(region.batch, "point")
+        return f"{count(region.batch, KINDS[region.kind])} of radius {length(region.radius)}"
+
+    @property
+    def method(self) -> str:
+        """The relaxation in words."""
+        return method_words(self.result.method)
+
+    @property
+    def proved(self) -> float:
+        """Upper bound of the drift over everything."""
+        return max(inf if bound is None else bound for bound in self.result.max_drift)
+
+    @property
+    def seen(self) -> tuple[float, ...] | None:
+        """Largest drift found around each input."""
+        table = self.result.observed
+        if table is None:
+            return None
+        rows = zip(table.lower, table.upper, strict=True)
+        return tuple(max(map(abs, (*lower, *upper))) for lower, upper in rows)
+
+    @property
+    def finding(self) -> str:
+        """The answer in plain words."""
+        most, seen = self.proved, self.seen
+        beside = f"The largest drift that a search found is {below(max(seen))}." if seen else (
+            "No search was made."
+        )  # fmt: skip
+        threshold = self.document.claim.threshold
+        if threshold is not None:
+            return f"{_held(self.result.status, threshold)} {_bound(most)} {beside}"
+        return f"{_bound(most)} {beside}"
+
+
+def _held(status: Verdict, threshold: float) -> str:
+    limit = length(threshold)
+    if status is Verdict.PROVED:
+        return f"Inside the regions no output drifts by more than the allowed {limit}."
+    if status is Verdict.REFUTED:
+        return f"An input was found on which an output drifts by more than the allowed {limit}."
+    return f"It is open whether drift stays within the allowed {limit}."
+
+
+def _bound(most: float) -> str:
+    if most == inf:
+        return "No finite bound was proved."
+    return (
+        f"It is proved that no output of the compressed network is further than {above(most)} "
+        + ("from the original's.")
+    )
