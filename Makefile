@@ -20,12 +20,13 @@ ONE_THREAD  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 help: ## say what each command does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.run ## install, certify the shipped digits network's twins, say where the results lie
+demo: $(VENV)/.run ## install, certify the shipped digits network's twins, write a report, say where
 	@for twin in pruned int8; do \
 		echo "demo: bounding the drift of $(DIGITS)/model.$$twin.onnx from model.onnx"; \
 		$(BIN)/lipcert certify $(DIGITS)/model.onnx $(DIGITS)/model.$$twin.onnx \
 			--inputs $(DIGITS)/inputs.npz:x --eps 0.01 --clip 0 1 --out $(OUT)/$$twin || exit; \
 	done
+	@$(BIN)/lipcert report $(OUT)/pruned $(OUT)/int8 --html $(OUT)/report.html
 	@echo "demo: the certificates and their arrays lie in $(OUT)/pruned and $(OUT)/int8"
 
 test: $(VENV)/.test ## install, run the tests
@@ -69,7 +70,7 @@ $(VENV)/.venv:
 $(VENV)/.run: $(VENV)/.venv $(PINS)
 	@echo "env: installing lipcert and its pinned dependencies (minutes the first time)"
 	@$(PIP) hatchling editables
-	@$(PIP) --no-build-isolation -e .
+	@$(PIP) --no-build-isolation -e '.[report]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
@@ -84,7 +85,7 @@ $(VENV)/.dev: $(VENV)/.test
 
 $(VENV)/.docs: $(VENV)/.run
 	@echo "env: installing the documentation's tools"
-	@$(PIP) --no-build-isolation -e '.[docs]'
+	@$(PIP) --no-build-isolation -e '.[report,docs]'
 	@touch $@
 
 # The peer's own pins cannot be met (see its requirements.txt), hence two steps; without it the
