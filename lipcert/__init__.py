@@ -3,12 +3,15 @@
 from lipcert.certificate.certificate import Certificate
 from lipcert.certificate.verdict import Verdict
 from lipcert.certify import certify, load_pair
+from lipcert.compress.allocate import allocate
+from lipcert.compress.allocation import Allocation
 from lipcert.errors import LipcertError
 from lipcert.graph.pair import Pair
 from lipcert.numeric.placement import Placement
 from lipcert.sets.region import Ball, Box, Grid
 
 __all__ = [
+    "Allocation",
     "Ball",
     "Box",
     "Certificate",
@@ -17,6 +20,7 @@ __all__ = [
     "Pair",
     "Placement",
     "Verdict",
+    "allocate",
     "certify",
     "load_pair",
 ]

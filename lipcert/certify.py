@@ -106,11 +106,7 @@ def certify(
         BadInput: the region's inputs do not have the networks' shape.
         Unsound: an observation contradicts a bound: a bug of ours.
     """
-    if region.shape != pair.original.input.shape:
-        raise BadInput(
-            f"region: inputs have shape {region.shape}, but '{pair.original.input.name}' of "
-            f"{pair.original.source} reads {pair.original.input.shape}"
-        )
+    fitting(pair, region)
     method, placement = method or TwinBounds(), placement or Placement()
     attack = attack or DriftAttack()
     saturation = _saturation(pair, region)
@@ -137,6 +133,19 @@ def certify(
         budget=bounds.budget,
         provenance=_provenance(pair, region, placement, (method, attack), seconds, saturation),
     )
+
+
+def fitting(pair: Pair, region: Region) -> None:
+    """Nothing, if the region holds inputs of the networks' shape.
+
+    Raises:
+        BadInput: if not.
+    """
+    if region.shape != pair.original.input.shape:
+        raise BadInput(
+            f"region: inputs have shape {region.shape}, but '{pair.original.input.name}' of "
+            f"{pair.original.source} reads {pair.original.input.shape}"
+        )
 
 
 def _saturation(pair: Pair, region: Region) -> Saturation | None:

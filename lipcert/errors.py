@@ -25,6 +25,10 @@ class UnsupportedOp(LipcertError):
     """An operation that the reader or a method has no rule for."""
 
 
+class OutOfReach(LipcertError):
+    """A drift that no allocation of bits is proved to stay within."""
+
+
 class Unsound(LipcertError):
     """An observed value outside a proved bound: a bug in lipcert, never to be ignored."""
 

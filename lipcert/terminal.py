@@ -1,6 +1,6 @@
 """What every command does with a terminal: complaints, exit statuses, idle cores."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 import psutil
@@ -9,8 +9,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from lipcert.errors import LipcertError
+from lipcert.errors import LipcertError, OutOfReach
+from lipcert.numeric.placement import Placement
 
+GIB = 2**30
 UNMET, REFUSED = 1, 2  # exit statuses; bad usage is 2 by the parser's own custom
 
 
@@ -37,7 +39,21 @@ def complaints() -> Generator[Console]:
         yield console
     except (LipcertError, OSError) as error:
         console.print(Text(f"error: {error}", style="red"), soft_wrap=True)
-        raise typer.Exit(REFUSED) from error
+        status = UNMET if isinstance(error, OutOfReach) else REFUSED
+        raise typer.Exit(status) from error
+
+
+def warn(warnings: Sequence[str], console: Console) -> None:
+    """One yellow line each."""
+    for warning in warnings:
+        console.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
+
+
+def placement_of(device: str, dtype: str, memory: float | None, threads: int | None) -> Placement:
+    """Where and in what to compute; sets the number of threads."""
+    torch.set_num_threads(threads or idle_cores())
+    most = None if memory is None else int(memory * GIB)
+    return Placement(torch.device(device), getattr(torch, dtype), most)
 
 
 def idle_cores() -> int:

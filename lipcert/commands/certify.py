@@ -3,17 +3,14 @@
 import json
 from pathlib import Path
 
-import torch
 import typer
 from rich.console import Console
-from rich.text import Text
 
 import lipcert
 from lipcert.attacks.drift import DriftAttack
 from lipcert.certificate import load
 from lipcert.certificate.verdict import Verdict
 from lipcert.graph.semantics import Semantics
-from lipcert.numeric.placement import Placement
 from lipcert.options import (
     Arithmetic,
     Asked,
@@ -47,9 +44,7 @@ from lipcert.report.progress import bar
 from lipcert.report.render import facts, show
 from lipcert.report.report import Report
 from lipcert.report.sarif import sarif as as_sarif
-from lipcert.terminal import UNMET, complaints, idle_cores, output, say
-
-GIB = 2**30
+from lipcert.terminal import UNMET, complaints, output, placement_of, say, warn
 
 
 def command(  # noqa: PLR0913, PLR0917 - the options of a command are its parameters
@@ -82,9 +77,7 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command are its parame
         for folder in (out, junit and junit.parent, sarif and sarif.parent):
             if folder is not None:  # what cannot be saved is refused before work
                 folder.mkdir(parents=True, exist_ok=True)
-        torch.set_num_threads(threads or idle_cores())
-        most = None if memory is None else int(memory * GIB)
-        placement = Placement(torch.device(device), getattr(torch, dtype), most)
+        placement = placement_of(device, dtype, memory, threads)
         pair = lipcert.load_pair(original, compressed, semantics=semantics)
         region = asked.region(pair.original.input.shape)
         with bar(errors) as watch:
@@ -114,8 +107,7 @@ def _tell(report: Report, place: Path | None, as_json: bool, errors: Console) ->
         typer.echo(json.dumps(facts(report, document), indent=2, allow_nan=False))
     else:
         show(report, output())
-    for warning in report.warnings:
-        errors.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
+    warn(report.warnings, errors)
     if place is not None:
         text = f"saved: {place} and {place.with_name('arrays.npz')}"
         say(text, errors if as_json else output())

@@ -7,6 +7,7 @@ from lipcert.certificate.document import Document
 from lipcert.certificate.store import document_of
 from lipcert.report.report import Report
 from lipcert.report.section import scan
+from lipcert.sets.share import costliest
 
 
 def show(report: Report, console: Console) -> None:
@@ -26,4 +27,6 @@ def facts(report: Report, document: Document | None = None) -> dict[str, object]
         "sentence": report.sentence,
         "warnings": list(report.warnings),
     }
+    if report.certificate.budget is not None:
+        verdict["keep_precise"] = costliest(report.certificate.budget)
     return {**told.model_dump(mode="json"), "verdict": verdict}

@@ -1,5 +1,6 @@
 """Parts of a bound, by what causes them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -29,3 +30,16 @@ class Share:
     cause: Cause
     node: str
     drift: Tensor
+
+
+PRECISION = (Cause.WEIGHTS, Cause.QUANTISER, Cause.SATURATION)
+
+
+def costliest(shares: Sequence[Share]) -> str | None:
+    """The node whose precision adds most, mean over the rows; None where none adds anything."""
+    costs: dict[str, float] = {}
+    for share in shares:
+        if share.cause in PRECISION:
+            costs[share.node] = costs.get(share.node, 0.0) + float(share.drift.mean())
+    worst = max(costs, key=lambda node: costs[node], default=None)
+    return worst if worst is not None and costs[worst] > 0 else None

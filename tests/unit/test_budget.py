@@ -10,7 +10,7 @@ from torch import nn
 import lipcert
 from lipcert.methods.base import Bounds
 from lipcert.methods.twin import TwinBounds
-from lipcert.sets.share import Cause
+from lipcert.sets.share import Cause, costliest
 
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
 
@@ -56,4 +56,5 @@ def test_a_planted_layer_is_found() -> None:
     weights = [s for s in bounds.budget if s.cause is Cause.WEIGHTS]
     blamed = max(weights, key=lambda share: float(share.drift.mean()))
     assert all(float(s.drift.abs().max()) == 0 for s in weights if s is not blamed)
+    assert costliest(bounds.budget) == blamed.node
     assert float(blamed.drift.min()) > 0.9 * float(bounds.drift.magnitude().max(1).values.min())

@@ -3,11 +3,10 @@
 from rich import box
 from rich.bar import Bar
 from rich.table import Table
-from torch import Tensor
 
 from lipcert.report.report import Report
 from lipcert.report.section import Section
-from lipcert.sets.share import Cause, Share
+from lipcert.sets.share import Share, costliest
 
 VISIBLE = 5e-4  # of the bound: smaller shares are summed up in one line
 WIDTH = 32
@@ -52,12 +51,5 @@ def _cells(mean: float, total: float, largest: float) -> tuple[str, str, Bar]:
 
 def _advice(shares: tuple[Share, ...]) -> str:
     """The layer whose precision costs most."""
-    costs: dict[str, Tensor] = {}
-    for share in shares:
-        if share.cause in (Cause.WEIGHTS, Cause.QUANTISER, Cause.SATURATION):
-            before = costs.get(share.node)
-            costs[share.node] = share.drift if before is None else before + share.drift
-    worst = max(costs, key=lambda node: float(costs[node].mean()), default=None)
-    if worst is None or float(costs[worst].mean()) <= 0:
-        return ""
-    return f"\nkeep '{worst}' at higher precision first"
+    worst = costliest(shares)
+    return "" if worst is None else f"\nkeep '{worst}' at higher precision first"
