@@ -7,6 +7,7 @@ from solvers.cones import Nonneg, Psd, SecondOrder, Zero
 from solvers.errors import SolverError
 from solvers.limits import Limits
 from solvers.program import ConicProgram
+from solvers.prove import prove
 from solvers.run import available, solve
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "Zero",
     "available",
     "bracket",
+    "prove",
     "solve",
 ]

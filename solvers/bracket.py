@@ -36,6 +36,10 @@ class Bracket:
         """Width, infinite unless both sides are proved."""
         return self.upper - self.lower if np.isfinite([self.lower, self.upper]).all() else np.inf
 
+    def intersect(self, other: "Bracket") -> "Bracket":
+        """Both are proved, so is what they have in common."""
+        return Bracket(max(self.lower, other.lower), min(self.upper, other.upper))
+
     @property
     def infeasible(self) -> bool:
         """Whether no point is feasible, proved."""

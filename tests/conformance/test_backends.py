@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from solvers import Candidate, ConicProgram, Limits, Nonneg, Status, bracket, solve
+from solvers import Candidate, ConicProgram, Limits, Nonneg, Status, bracket, prove, solve
 from solvers.backends import scan
 from solvers.backends.base import Answer, Backend
 from solvers.backends.cvxpy import Cvxpy
@@ -44,6 +44,16 @@ def test_known_optimum_is_found_and_bracketed(backend: str, name: str) -> None:
     assert abs(float(known.program.c @ candidate.x) - known.optimum) <= size
     assert proved.gap <= size
     assert candidate.backend == backend
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_both_sides_are_proved_in_the_end(backend: str, name: str) -> None:
+    known = LIBRARY[name]()
+    proved, candidate = prove(known.program, backend)
+    inside(known, proved.lower, proved.upper)
+    assert candidate.backend == backend
+    assert proved.infeasible is not known.feasible
+    assert not known.feasible or proved.gap <= 1e-3
 
 
 def inside(known: Known, lower: float, upper: float) -> None:
