@@ -17,7 +17,7 @@ from solvers.transforms.scaling import apply
 
 LOG = logging.getLogger(__name__)
 TOLERANCE = 1e-9  # of both residuals and of the gap, in scaled units
-RAY = 1e-7  # how nearly a direction must be a certificate
+RAY = 1e-6  # how nearly a direction must be a certificate, where its gain is one
 RIDGE = 1e-8
 RELAX = 1.6
 CHECK = 25  # iterations between looks at the residuals
@@ -127,17 +127,17 @@ def _ending(
 def _certificate(program: ConicProgram, before: _Iterate, now: _Iterate) -> Status | None:
     """Infeasible or unbounded, where the last step is nearly a certificate: that is kept."""
     step = now.penalty * (now.u - before.u)
-    if _size(step) > TOLERANCE and -float(program.b @ step) > RAY * _size(step):
+    if _size(step) > TOLERANCE and -float(program.b @ step) > 0:
         ray = step / -float(program.b @ step)
-        if _size(program.A.T @ ray) <= RAY * (1 + _size(ray)):
+        if _size(program.A.T @ ray) <= RAY:
             now.x, now.u = np.full_like(now.x, np.nan), ray / now.penalty
             return Status.INFEASIBLE
     step = now.x - before.x
-    if _size(step) > TOLERANCE and -float(program.c @ step) > RAY * _size(step):
+    if _size(step) > TOLERANCE and -float(program.c @ step) > 0:
         ray = step / -float(program.c @ step)
         image = -(program.A @ ray)
         inside = np.concatenate([image[:0], *(c.project(image[r]) for c, r in program.blocks())])
-        if _size(image - inside) <= RAY * (1 + _size(ray)):
+        if _size(image - inside) <= RAY:
             now.x, now.u = ray, np.full_like(now.u, np.nan)
             return Status.UNBOUNDED
     return None
