@@ -7,6 +7,7 @@ from lipcert.compress.allocate import allocate
 from lipcert.compress.allocation import Allocation
 from lipcert.errors import LipcertError
 from lipcert.graph.pair import Pair
+from lipcert.lipschitz import lipschitz
 from lipcert.numeric.placement import Placement
 from lipcert.sets.region import Ball, Box, Grid
 
@@ -22,5 +23,6 @@ __all__ = [
     "Verdict",
     "allocate",
     "certify",
+    "lipschitz",
     "load_pair",
 ]

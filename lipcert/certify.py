@@ -56,7 +56,7 @@ def load_pair(
         UnsupportedOp: operations without a rule, all of them listed.
         Mismatch: inputs or outputs differ in shape.
     """
-    graphs = [_read(network, shape) for network in (original, compressed)]
+    graphs = [read_network(network, shape) for network in (original, compressed)]
     files = None
     if not isinstance(original, nn.Module) and not isinstance(compressed, nn.Module):
         files = (Path(original), Path(compressed))
@@ -75,11 +75,12 @@ def _is_onnx(path: Path) -> bool:
     return path.suffix.lower() == ".onnx"
 
 
-def _read(network: Network, shape: tuple[int, ...] | None) -> LayerGraph:
+def read_network(network: Network, shape: tuple[int, ...] | None) -> LayerGraph:
+    """One network; see `load_pair`."""
     if not isinstance(network, nn.Module):
         return read_file(network)
     if shape is None:
-        raise BadInput("load_pair: a module needs shape=(...), one input without the batch axis")
+        raise BadInput("read: a module needs shape=(...), one input without the batch axis")
     return read_module(network, shape)
 
 

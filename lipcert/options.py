@@ -11,6 +11,7 @@ import typer
 
 from lipcert import methods
 from lipcert.graph.semantics import Semantics
+from lipcert.lipschitz.norm import Norm as Metric
 from lipcert.methods.base import Method
 from lipcert.read import read_inputs
 from lipcert.sets.region import Ball, Box, Grid, Region
@@ -62,6 +63,15 @@ def allowed_drift(drift: float | None) -> float | None:
     return drift
 
 
+Other = Annotated[
+    Path | None, typer.Argument(metavar="[COMPRESSED]", help="Its twin: then of both and of g - f.")
+]
+Metrics = Annotated[
+    Metric, typer.Option("--norm", help="Of inputs and outputs; with 2, --eps is an l2 radius.")
+]
+Limit = Annotated[
+    float, typer.Option(min=0.0, metavar="SECONDS", help="Of one search for multipliers.")
+]
 Original = Annotated[
     Path, typer.Argument(metavar="ORIGINAL", help="The original, .onnx or .tflite.")
 ]
@@ -119,7 +129,7 @@ Budget = Annotated[
     bool, typer.Option("--budget", help="Split the bound by source; twin bounds only.")
 ]
 Out = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Save certificate.json and arrays.npz there.")
+    Path | None, typer.Option(metavar="DIR", help="Save the result there: JSON and arrays.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="The same facts as JSON on standard output.")]
 Junit = Annotated[
@@ -165,6 +175,21 @@ class Asked:
             raise typer.BadParameter("give --inputs FILE and --eps E, or --box LOWER UPPER")
         if self.grid is not None and self.norm is not Norm.MAX:
             raise typer.BadParameter("--grid goes with --norm inf only")
+
+    @classmethod
+    def maybe(
+        cls,
+        inputs: str | None,
+        eps: float | None,
+        box: tuple[str, str] | None,
+        clip: tuple[float, float] | None,
+        metric: Metric,
+    ) -> "Asked | None":
+        """None where nothing was asked; balls around inputs for the l2 norm, else boxes."""
+        if all(option is None for option in (inputs, eps, box, clip)):
+            return None
+        euclidean = metric is Metric.TWO and box is None
+        return cls(inputs, eps, box, clip, Norm.EUCLIDEAN if euclidean else Norm.MAX, None)
 
     def region(self, shape: tuple[int, ...]) -> Region:
         """The region, for networks that read inputs of `shape`."""

@@ -11,6 +11,7 @@ from lipcert.ops.piecewise import chord
 from lipcert.sets.enclosure import Interval
 
 PIECES = 16
+FAR = 1e3  # from here outwards every derivative is within a rounding of its limit
 
 
 class Smooth(Elementwise):
@@ -24,12 +25,13 @@ class Smooth(Elementwise):
 
     @abstractmethod
     def turning(self) -> tuple[float, ...]:
-        """Where the derivative has its local extrema, right to float64 rounding."""
+        """Where the derivative has its local extrema, right to float64 rounding; within `FAR`."""
 
     def slope(self, box: Interval) -> Interval:
-        """Hull of the derivative at the ends and at the turning points inside."""
-        inside = [torch.clamp(box.lower, min=t).minimum(box.upper) for t in self.turning()]
-        seen = torch.stack([self.derivative(x) for x in (box.lower, *inside, box.upper)])
+        """Hull of the derivative at the ends, infinite ones too, and at turning points inside."""
+        ends = box.lower.clamp(-FAR, FAR), box.upper.clamp(-FAR, FAR)
+        inside = [torch.clamp(ends[0], min=t).minimum(ends[1]) for t in self.turning()]
+        seen = torch.stack([self.derivative(x) for x in (ends[0], *inside, ends[1])])
         pad = 64 * unit_roundoff(box.lower.dtype)
         lower, upper = seen.amin(0), seen.amax(0)
         return Interval(

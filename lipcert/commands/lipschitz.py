@@ -1,0 +1,68 @@
+"""`lipcert lipschitz`."""
+
+import json
+
+import torch
+import typer
+
+import lipcert
+from lipcert.graph.layer_graph import LayerGraph
+from lipcert.lipschitz.ascent import Ascent
+from lipcert.lipschitz.bound import facts
+from lipcert.lipschitz.prove import LIMIT_SECONDS, Effort
+from lipcert.lipschitz.table import lipschitz_table
+from lipcert.options import (
+    Asked,
+    Between,
+    Clip,
+    Eps,
+    Inputs,
+    Json,
+    Limit,
+    Metric,
+    Metrics,
+    Model,
+    Other,
+    Out,
+    Seed,
+    Threads,
+)
+from lipcert.read import read_file
+from lipcert.report.progress import bar
+from lipcert.terminal import complaints, idle_cores, output, say
+
+
+def command(  # noqa: PLR0913, PLR0917 - the options of a command are its parameters
+    model: Model,
+    compressed: Other = None,
+    norm: Metrics = Metric.TWO,
+    inputs: Inputs = None,
+    eps: Eps = None,
+    box: Between = None,
+    clip: Clip = None,
+    limit: Limit = LIMIT_SECONDS,
+    threads: Threads = None,
+    out: Out = None,
+    as_json: Json = False,
+    seed: Seed = 0,
+) -> None:
+    """Bound the Lipschitz constant of MODEL, over all inputs or over regions."""
+    asked = Asked.maybe(inputs, eps, box, clip, norm)
+    with complaints() as errors:
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)  # what cannot be saved is refused before work
+        torch.set_num_threads(threads or idle_cores())
+        network = read_file(model) if compressed is None else lipcert.load_pair(model, compressed)
+        shape = (network if isinstance(network, LayerGraph) else network.original).input.shape
+        region = None if asked is None else asked.region(shape)
+        effort = Effort(limit, Ascent(seed=seed))
+        with bar(errors) as watch:
+            result = lipcert.lipschitz(
+                network, norm=norm, region=region, effort=effort, watch=watch
+            )
+        if as_json:
+            typer.echo(json.dumps(facts(result.parts()), indent=2, allow_nan=False))
+        else:
+            output().print(lipschitz_table(result.parts()))
+        if out is not None:
+            say(f"saved: {result.save(out)}", errors if as_json else output())

@@ -1,0 +1,34 @@
+"""Norms in which distances of inputs and of outputs are measured."""
+
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+
+class Norm(StrEnum):
+    """The l_p norm of inputs and outputs alike."""
+
+    ONE = "1"
+    TWO = "2"
+    MAX = "inf"
+
+    @property
+    def order(self) -> float:
+        """The p of l_p."""
+        return float(self.value)
+
+    def of(self, vectors: Tensor) -> Tensor:
+        """Norms of vectors (..., n), as computed."""
+        return torch.linalg.vector_norm(vectors, self.order, dim=-1)
+
+    def dual(self, vectors: Tensor) -> Tensor:
+        """Vectors of norm one whose product with the given ones (..., n) is largest."""
+        if self is Norm.MAX:
+            return torch.where(vectors >= 0, 1.0, -1.0).to(vectors)
+        if self is Norm.ONE:
+            place = vectors.abs().argmax(-1, keepdim=True)
+            ones = vectors.gather(-1, place).sign()
+            return torch.zeros_like(vectors).scatter(-1, place, ones)
+        length = self.of(vectors)[..., None]
+        return vectors / length.clamp(min=torch.finfo(vectors.dtype).tiny)

@@ -1,0 +1,201 @@
+"""One call from a network, or a pair, to its Lipschitz constants."""
+
+import importlib.metadata
+import time
+from dataclasses import dataclass, field, replace
+from typing import overload
+
+import torch
+
+from lipcert.certify import Network, read_network
+from lipcert.errors import BadInput
+from lipcert.graph.layer_graph import LayerGraph
+from lipcert.graph.pair import Pair
+from lipcert.graph.simplify import simplify
+from lipcert.lipschitz.ascent import Ascent
+from lipcert.lipschitz.bound import LipschitzBound, PairBounds
+from lipcert.lipschitz.gain import softmax_gain
+from lipcert.lipschitz.norm import Norm
+from lipcert.lipschitz.relaxation import Proved, Task
+from lipcert.lipschitz.relaxations import scan
+from lipcert.lipschitz.slopes import Slopes, everywhere, known, within
+from lipcert.numeric.placement import Placement
+from lipcert.numeric.rounding import up
+from lipcert.ops.softmax import Softmax
+from lipcert.sets.enclosure import Interval
+from lipcert.sets.region import Region
+from lipcert.walk.guard import direct_arithmetic
+from lipcert.walk.progress import Watch, quiet
+
+LIMIT_SECONDS = 60.0
+VERSIONS = ("lipcert", "torch", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What a bound may cost.
+
+    Args:
+        limit_seconds: of one search for multipliers, which then proves the best that it has.
+        ascent: the search for large difference quotients.
+        placement: memory to keep to.
+    """
+
+    limit_seconds: float = LIMIT_SECONDS
+    ascent: Ascent = field(default_factory=Ascent)
+    placement: Placement = field(default_factory=Placement)
+
+
+@overload
+def lipschitz(
+    network: Pair,
+    *,
+    norm: float | str = 2,
+    region: Region | None = None,
+    shape: tuple[int, ...] | None = None,
+    effort: Effort | None = None,
+    watch: Watch = quiet,
+) -> PairBounds: ...
+@overload
+def lipschitz(
+    network: Network | LayerGraph,
+    *,
+    norm: float | str = 2,
+    region: Region | None = None,
+    shape: tuple[int, ...] | None = None,
+    effort: Effort | None = None,
+    watch: Watch = quiet,
+) -> LipschitzBound: ...
+def lipschitz(
+    network: Network | LayerGraph | Pair,
+    *,
+    norm: float | str = 2,
+    region: Region | None = None,
+    shape: tuple[int, ...] | None = None,
+    effort: Effort | None = None,
+    watch: Watch = quiet,
+) -> LipschitzBound | PairBounds:
+    """Proved and observed Lipschitz constants in exact arithmetic.
+
+    Args:
+        network: a file, a module, a graph, or a pair from `load_pair`.
+        norm: 1, 2 or inf, of inputs and outputs alike.
+        region: over which; None for all inputs whatever. Of a Grid, its hull.
+        shape: of one input without the batch axis; needed for modules.
+        effort: what it may cost.
+        watch: told the stage and how far it is.
+
+    Returns:
+        One bound, or of a pair three: of f, g and g - f.
+
+    Raises:
+        UnsupportedOp: an operation has no Lipschitz rule; all of them are named.
+        BadInput: the norm is no norm, or the region's inputs have another shape.
+        Unsound: an observation contradicts a bound: a bug of ours.
+    """
+    kind, effort = _norm(norm), effort or Effort()
+    if not isinstance(network, Pair):
+        graph = network if isinstance(network, LayerGraph) else read_network(network, shape)
+        graph = simplify(graph)
+        return _bound(
+            graph, _slopes(graph, region, effort, watch), Asked(kind, region, effort, watch)
+        )
+    asked = Asked(kind, region, effort, watch)
+    graphs = (network.original, network.compressed)
+    first, second = (_slopes(graph, region, effort, watch) for graph in graphs)
+    both = {f"original:{name}": sector for name, sector in first.items()}
+    both |= {f"compressed:{name}": sector for name, sector in second.items()}
+    return PairBounds(
+        _bound(network.original, first, asked),
+        _bound(network.compressed, second, asked),
+        _bound(network.joined(), both, asked),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of a network."""
+
+    norm: Norm
+    region: Region | None
+    effort: Effort
+    watch: Watch
+
+
+def _norm(order: float | str) -> Norm:
+    try:
+        return Norm(f"{float(order):g}")
+    except ValueError as error:
+        raise BadInput(f"lipschitz: the norm must be 1, 2 or inf, got {order}") from error
+
+
+def _slopes(graph: LayerGraph, region: Region | None, effort: Effort, watch: Watch) -> Slopes:
+    """Sectors of every activation over the region."""
+    known(graph)
+    if region is None:
+        return everywhere(graph)
+    if region.shape != graph.input.shape:
+        raise BadInput(
+            f"region: inputs have shape {region.shape}, but '{graph.input.name}' of "
+            f"{graph.source} reads {graph.input.shape}"
+        )
+    with direct_arithmetic():
+        return within(_body(graph), region, effort.placement, watch)
+
+
+def _body(graph: LayerGraph) -> LayerGraph:
+    """Without a softmax at its end."""
+    if isinstance(graph.output.op, Softmax):
+        return replace(graph, nodes=graph.nodes[:-1])
+    return graph
+
+
+def _bound(graph: LayerGraph, slopes: Slopes, asked: Asked) -> LipschitzBound:
+    effort = asked.effort
+    start = time.perf_counter()
+    with direct_arithmetic():
+        proofs = _proofs(graph, slopes, asked)
+        proved = time.perf_counter()
+        seen = effort.ascent.observe(graph, asked.region, asked.norm, effort.placement, asked.watch)
+    seconds = {"bounds": proved - start, "ascent": time.perf_counter() - proved}
+    versions = {name: importlib.metadata.version(name) for name in VERSIONS}
+    facts = {
+        "content_sha256": graph.content_hash(),
+        "seconds": seconds,
+        "versions": versions,
+        "seed": effort.ascent.seed,
+        "jumps": any(not bool(s.magnitude().isfinite().all()) for s in slopes.values()),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    return LipschitzBound(graph.source, asked.norm, asked.region, proofs, seen, facts)
+
+
+def _proofs(graph: LayerGraph, slopes: Slopes, asked: Asked) -> dict[str, Proved]:
+    """What every relaxation that applies proves."""
+    body, effort = _body(graph), asked.effort
+    factor = 1.0 if body is graph else softmax_gain()
+    rows = 1 if asked.region is None else asked.region.batch
+    smooth, steps = _without_steps(slopes, rows)
+    task = Task(body, smooth, asked.norm, rows, effort.placement, effort.limit_seconds, asked.watch)
+    found: dict[str, Proved] = {}
+    for relaxation in (kind() for kind in scan().values()):
+        proof = relaxation.prove(task) if asked.norm in relaxation.norms else None
+        if proof is not None:
+            upper = proof.upper.masked_fill(proof.upper.isnan() | steps, torch.inf)
+            found[relaxation.words] = replace(
+                proof, upper=up(upper * factor) if factor < 1 else upper
+            )
+    return found
+
+
+def _without_steps(slopes: Slopes, rows: int) -> tuple[Slopes, torch.Tensor]:
+    """Slopes made finite, and the rows in which some were not: staircases have no constant."""
+    steps = torch.zeros(rows, dtype=torch.bool)
+    smooth: dict[str, Interval] = {}
+    for name, sector in slopes.items():
+        steep = ~sector.magnitude().isfinite()
+        steps |= steep.flatten(1).any(1)
+        smooth[name] = Interval(
+            sector.lower.masked_fill(steep, 0), sector.upper.masked_fill(steep, 0)
+        )
+    return smooth, steps

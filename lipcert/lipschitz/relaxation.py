@@ -1,0 +1,66 @@
+"""What every relaxation is: a way of proving a Lipschitz constant."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import Tensor
+
+from lipcert.graph.layer_graph import LayerGraph
+from lipcert.lipschitz.norm import Norm
+from lipcert.lipschitz.slopes import Slopes
+from lipcert.numeric.placement import Placement
+from lipcert.walk.progress import Watch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """A constant that is wanted.
+
+    Args:
+        graph: without a softmax at its end.
+        slopes: finite sectors of every activation, (rows, *shape).
+        norm: of inputs and outputs.
+        rows: number of regions; one where the whole space is meant.
+        placement: memory to keep to.
+        limit_seconds: of a search; it then returns the best that it has proved.
+        watch: told the stage and how far it is.
+    """
+
+    graph: LayerGraph
+    slopes: Slopes
+    norm: Norm
+    rows: int
+    placement: Placement
+    limit_seconds: float
+    watch: Watch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proved:
+    """A relaxation's answer, per row.
+
+    Args:
+        upper: u >= L, (rows,) float64, rounded up; infinite where nothing was proved.
+        relaxation_lower: what the relaxation cannot beat, (rows,), in plain float64; zero where
+            unknown. It says how good `upper` is and proves nothing.
+        inflation: what the verification added to the square of the bound, relative to it, (rows,).
+        multipliers: per activation, what the proof rests on.
+    """
+
+    upper: Tensor
+    relaxation_lower: Tensor | None = None
+    inflation: Tensor | None = None
+    multipliers: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+
+class Relaxation(ABC):
+    """A way of bounding; its dataclass fields are its options."""
+
+    words: ClassVar[str]  # its name for people
+    norms: ClassVar[frozenset[Norm]]
+
+    @abstractmethod
+    def prove(self, task: Task) -> Proved | None:
+        """A proved bound; None where the relaxation does not apply to such a network."""

@@ -1,0 +1,61 @@
+"""LipSDP: one multiplier per neuron, the tightest where its matrices fit."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from lipcert.lipschitz.norm import Norm
+from lipcert.lipschitz.relaxation import Proved, Relaxation, Task
+from lipcert.ops.kinds import Coupled
+from lipcert.report.number import above, below
+from lipcert.sdp import Chain, LipschitzProof, Progress, search
+from lipcert.sets.enclosure import Interval
+
+LARGEST = 6000  # inputs, neurons and outputs together
+
+
+@dataclass(frozen=True)
+class LipSdp(Relaxation):
+    """The semidefinite program of `lipcert.sdp`, row by row."""
+
+    words: ClassVar[str] = "LipSDP"
+    norms: ClassVar[frozenset[Norm]] = frozenset({Norm.TWO})
+
+    def prove(self, task: Task) -> Proved | None:
+        """Verified after the search, apart from how the multipliers were found."""
+        nodes = task.graph.nodes
+        counted = (nodes[0], nodes[-1], *(n for n in nodes if n.name in task.slopes))
+        coupled = any(isinstance(node.op, Coupled) for node in nodes)
+        if coupled or sum(torch.Size(node.shape).numel() for node in counted) > LARGEST:
+            return None
+        found = [_row(task, row) for row in range(task.rows)]
+        upper, lower, inflation = (
+            torch.tensor([getattr(proof, name) for _, proof in found], dtype=torch.float64)
+            for name in ("upper", "relaxation_lower", "inflation")
+        )
+        return Proved(upper, lower, inflation, _multipliers(found))
+
+
+def _row(task: Task, row: int) -> tuple[Chain, LipschitzProof]:
+    """One region's proof."""
+    sectors = {
+        name: Interval(sector.lower[row : row + 1], sector.upper[row : row + 1])
+        for name, sector in task.slopes.items()
+    }
+    chain = Chain.of(task.graph, sectors)
+
+    def told(progress: Progress) -> None:
+        sides = f"{below(progress.lower)} to {above(progress.upper)}"
+        task.watch(f"LipSDP, {progress.stage}: {sides}, gap {progress.gap:.2%}", row, task.rows)
+
+    return chain, search(chain, told, task.limit_seconds)
+
+
+def _multipliers(found: list[tuple[Chain, LipschitzProof]]) -> dict[str, torch.Tensor]:
+    """Of every row and layer; zero for neurons that left the program."""
+    return {
+        f"{row}:{layer.name}": torch.from_numpy(weights)
+        for row, (chain, proof) in enumerate(found)
+        for layer, weights in zip(chain.layers, proof.multipliers, strict=True)
+    }
