@@ -76,7 +76,7 @@ def _of_row(
     worst = int(sides.argmin())
     sign, index = (1, worst) if worst < sides.shape[1] else (-1, worst - sides.shape[1])
     one = torch.ones(1, dtype=torch.long, device=drift.lower.device)
-    query = Query(row * one, index * one, sign * one, 0 * one)
+    query = Query(row * one, index * one, sign * one)
     recorded = _Recorded(rule, {})
     names = tuple(rule.nodes)
     bound = least(names, names[-1], query, recorded, placement)[0]
@@ -162,7 +162,7 @@ def _named(added: Tensor, op: object, box: Interval, row: int) -> dict[Cause, Te
 
 def _natural(table: Table, row: int, shape: Shape) -> list[Tensor]:
     """Each fact of one row in the node's own axis order, (1, *shape)."""
-    facts = table.facts[row]
+    facts = [fact[row if len(fact) > 1 else 0] for fact in table.facts]
     if len(shape) == 3:
-        facts = facts.permute(0, 3, 1, 2).expand(-1, *shape)
-    return [fact[None] for fact in facts]
+        facts = [fact.permute(2, 0, 1) for fact in facts]
+    return [fact.expand(shape)[None] for fact in facts]

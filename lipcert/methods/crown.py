@@ -8,9 +8,8 @@ from torch import Tensor
 from lipcert.graph.pair import Pair
 from lipcert.methods.agreement import label_of, positive
 from lipcert.methods.base import Bounds, Method
-from lipcert.methods.crown_rule import CrownRule, facts
+from lipcert.methods.crown_rule import CrownRule, relaxation
 from lipcert.methods.enclosed import Enclosed, enclose
-from lipcert.methods.image import image
 from lipcert.methods.noise import noise
 from lipcert.numeric.placement import Placement
 from lipcert.sets.enclosure import Interval
@@ -58,7 +57,7 @@ def joint(pair: Pair, original: Enclosed, compressed: Enclosed) -> Enclosed:
     drift = graph.output
     assert drift.op is not None
     inputs = [boxes[name] for name in drift.inputs]
-    boxes[drift.name] = image(drift.op, *inputs)
-    tables[drift.name] = Table.pack(facts(drift.op, boxes[drift.name], *inputs))
+    boxes[drift.name], facts = relaxation(drift.op, *inputs)
+    tables[drift.name] = Table.pack(facts)
     rule = CrownRule(graph.by_name(), tables, original.rule.support)
     return Enclosed(graph, boxes, {}, rule, original.placement)

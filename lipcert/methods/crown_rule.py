@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lipcert.errors import UnsupportedOp
 from lipcert.graph.layer_graph import Node
-from lipcert.methods.image import reach_of_linear
-from lipcert.numeric.rounding import down, gamma, inflate, unit_roundoff, up
+from lipcert.methods.image import affine_image
+from lipcert.numeric.rounding import down, gamma, inflate, up
 from lipcert.ops.functional import Functional, Shape
 from lipcert.ops.kinds import Affine, Elementwise, Op
 from lipcert.sets.enclosure import Interval
@@ -42,46 +42,65 @@ class Row:
 
 
 @singledispatch
-def facts(op: Op, value: Interval, *boxes: Interval) -> tuple[Tensor, ...]:
-    """Per neuron, all that the backward step through `op` needs besides the operation."""
+def relaxation(op: Op, *boxes: Interval) -> tuple[Interval, tuple[Tensor, ...]]:
+    """Enclosure of the values of `op` on boxes of its inputs, and facts for the way back.
+
+    The facts are all that the backward step needs besides the operation, per neuron.
+    """
     raise UnsupportedOp(f"crown: no rule for {type(op).__name__}")
 
 
-@facts.register
-def facts_of_affine(op: Affine, value: Interval, *boxes: Interval) -> tuple[Tensor, ...]:
-    """Constant, and what one unit of coefficient can lose to rounding and weight error.
+@relaxation.register
+def of_affine(op: Affine, *boxes: Interval) -> tuple[Interval, tuple[Tensor, ...]]:
+    """What one unit of coefficient can lose to rounding and weight error; the constant, if any.
 
     The product of coefficients and weights is off by at most gamma |coefficients| |weights|
     (Higham, eq. 3.12), whose effect on the bound is that times the largest input.
     """
-    dtype, count = value.lower.dtype, value.lower[0].numel()
-    reach = reach_of_linear(op, *(box.magnitude() for box in boxes))
-    constant = op.constant(value.lower)
+    value, reach = affine_image(op, *boxes)
+    loss = reach * (gamma(op.terms + 2 * SPARE, reach.dtype) + 2 * op.weight_error)
+    constant = op.constant(reach)
     if constant is None:
-        constant = value.lower.new_zeros(())
-    loss = (gamma(op.terms + SPARE, dtype) + 2 * op.weight_error) * reach
-    loss = loss + (gamma(count + SPARE, dtype) + 2 * op.weight_error) * constant.abs()
-    loss = loss + SPARE * unit_roundoff(dtype) * value.magnitude()
-    return constant.expand_as(reach), per_channel(inflate(loss, 8))
+        return value, (per_channel(inflate(loss, 8)),)
+    count = reach[0].numel()
+    loss = loss + constant.abs() * (gamma(count + SPARE, reach.dtype) + 2 * op.weight_error)
+    return value, (per_channel(inflate(loss, 8)), per_neuron(constant, reach))
 
 
 def per_channel(loss: Tensor) -> Tensor:
     """On maps, the largest loss of a channel for all of it: a table that is cheap to read."""
-    return loss.amax((2, 3), keepdim=True).expand_as(loss) if loss.ndim == 4 else loss
+    return loss.amax((2, 3), keepdim=True) if loss.ndim == 4 else loss
 
 
-@facts.register
-def facts_of_elementwise(op: Elementwise, value: Interval, *boxes: Interval) -> tuple[Tensor, ...]:
-    """Lower and upper lines, moved apart by what one unit of coefficient can lose to rounding."""
+def per_neuron(constant: Tensor, like: Tensor) -> Tensor:
+    """A constant as a fact of every neuron, or of every channel where it does not vary over a map.
+
+    Args:
+        constant: broadcastable to the node's shape.
+        like: (batch, *shape).
+    """
+    channels, *places = like.shape[1:]
+    if like.ndim == 4 and constant.shape[-2:] == (1, 1):
+        places = [1, 1]
+    return constant.expand(channels, *places)[None]
+
+
+@relaxation.register
+def of_elementwise(op: Elementwise, *boxes: Interval) -> tuple[Interval, tuple[Tensor, ...]]:
+    """Lower and upper lines, moved apart by what one unit of coefficient can lose to rounding.
+
+    That scales with the lines' slopes and intercepts: the value lies between the lines.
+    """
     (box,) = boxes
     lines = op.lines(box)
     steep = torch.maximum(lines.lower_slope.abs(), lines.upper_slope.abs())
     high = torch.maximum(lines.lower_intercept.abs(), lines.upper_intercept.abs())
-    dtype = high.dtype
-    loss = gamma(SPARE, dtype) * (steep * box.magnitude() + value.magnitude())
-    loss = loss + gamma(high[0].numel() + SPARE, dtype) * high
-    loss = inflate(loss, high[0].numel() + SPARE)
-    return (
+    count, dtype = high[0].numel(), high.dtype
+    loss = steep * box.magnitude() * gamma(2 * SPARE, dtype) + high * gamma(
+        count + 2 * SPARE, dtype
+    )
+    loss = inflate(loss, count + SPARE)
+    return op.image(box), (
         lines.lower_slope,
         down(lines.lower_intercept - loss),
         lines.upper_slope,
@@ -89,13 +108,13 @@ def facts_of_elementwise(op: Elementwise, value: Interval, *boxes: Interval) -> 
     )
 
 
-def executed_facts(exact: tuple[Tensor, ...], error: Tensor | None) -> tuple[Tensor, ...]:
+def executed_facts(op: Op, exact: tuple[Tensor, ...], error: Tensor | None) -> tuple[Tensor, ...]:
     """Facts of a node whose executed value is off by at most `error`."""
     if error is None:
         return exact
-    if len(exact) == 2:
-        constant, loss = exact
-        return constant, up(loss + per_channel(error))
+    if isinstance(op, Affine):
+        loss, *constant = exact
+        return up(loss + per_channel(error)), *constant
     lower_slope, lower, upper_slope, upper = exact
     return lower_slope, down(lower - error), upper_slope, up(upper + error)
 
@@ -120,18 +139,20 @@ class CrownRule:
             return self.step(name, Row(asked(query, node.shape, like)), rows)
         below = node.op.coordinates(query.index, node.shape, like)
         states = tuple(Row(signed(part, query.sign)) for part in below)
-        constant, loss = self.tables[name].at(rows.sample, query.index, node.shape)
-        return Pull(tuple(zip(node.inputs, states, strict=True)), constant * query.sign, loss)
+        loss, *constants = self.tables[name].at(rows.sample, query.index, node.shape)
+        constant = constants[0] * query.sign if constants else None
+        return Pull(tuple(zip(node.inputs, states, strict=True)), constant, loss)
 
     def step(self, name: str, state: Row, rows: Rows) -> Pull[Row]:
         """Through one node."""
         node, table = self.nodes[name], self.tables[name]
         if isinstance(node.op, Affine):
-            constant, slack = table.spent(state.functional, rows, 0, 1)
+            slack = table.slack(state.functional, rows, 0)
+            constant = table.total(state.functional, rows, 1) if len(table.facts) > 1 else None
             states = tuple(Row(part) for part in node.op.adjoint(state.functional))
             return Pull(tuple(zip(node.inputs, states, strict=True)), constant, slack)
         below, constant = through_lines(state.functional, table, rows, (0, 1, 2, 3))
-        return Pull(((node.inputs[0], Row(below)),), constant, torch.zeros_like(constant))
+        return Pull(((node.inputs[0], Row(below)),), constant)
 
     def finish(self, state: Row, rows: Rows) -> Tensor:
         """Least value over the region."""
@@ -150,7 +171,7 @@ def asked(query: Query, shape: Shape, like: Tensor) -> Functional:
 def signed(functional: Functional, sign: Tensor) -> Functional:
     """Each functional times its row's sign."""
     values = functional.values
-    return functional.with_values(values * sign.view(-1, *[1] * (values.ndim - 1)).to(values))
+    return functional.with_values(values * sign.view(-1, *[1] * (values.ndim - 1)))
 
 
 def through_lines(
@@ -169,9 +190,8 @@ def through_lines(
     """
     values = functional.values
     below, constant = torch.zeros_like(values), values.new_zeros(len(values))
-    low_slope, low, high_slope, high = facts
-    for where, fact in table.blocks(functional, rows):
+    for where, (low_slope, low, high_slope, high) in table.blocks(functional, rows, facts):
         plus, minus = values[where].clamp(min=0), values[where].clamp(max=0)
-        constant[where[0]] = contract(plus, fact[low]) + contract(minus, fact[high])
-        torch.addcmul(plus.mul_(fact[low_slope]), minus, fact[high_slope], out=below[where])
+        constant[where[0]] = contract(plus, low) + contract(minus, high)
+        torch.addcmul(plus.mul_(low_slope), minus, high_slope, out=below[where])
     return functional.with_values(below), constant

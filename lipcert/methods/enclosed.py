@@ -8,9 +8,8 @@ from torch import Tensor
 
 from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.methods.agreement import margins
-from lipcert.methods.crown_rule import CrownRule, executed_facts, facts
+from lipcert.methods.crown_rule import CrownRule, executed_facts, relaxation
 from lipcert.methods.executed import error_of, widened
-from lipcert.methods.image import image
 from lipcert.numeric.placement import Placement
 from lipcert.ops.kinds import Affine, Elementwise
 from lipcert.sets.enclosure import Interval
@@ -68,10 +67,9 @@ def tightened(
         return box
     query = Query.both_sides(mask)
     bounds = least(names, target, query, rule, placement)
-    where = (query.sample[0::2], query.index[0::2])
-    lower, upper = (end.flatten(1).clone() for end in (box.lower, box.upper))
-    lower[where] = torch.maximum(lower[where], bounds[0::2])
-    upper[where] = torch.minimum(upper[where], -bounds[1::2])
+    where = (query.sample * box.lower[0].numel() + query.index)[0::2]
+    lower = box.lower.flatten().scatter_reduce(0, where, bounds[0::2], "amax")
+    upper = box.upper.flatten().scatter_reduce(0, where, -bounds[1::2], "amin")
     return Interval(lower.view_as(box.lower), upper.view_as(box.upper))
 
 
@@ -91,14 +89,14 @@ def enclose(
         watch(f"bounding {graph.source}", done, len(names) - 1)
         assert node.op is not None
         inputs = [boxes[name] for name in node.inputs]
-        box = image(node.op, *inputs)
+        box, facts = relaxation(node.op, *inputs)
         errors[node.name] = error = error_of(node.op, graph.semantics, box, *inputs)
-        box = widened(box, error)
-        mask = torch.zeros_like(box.lower, dtype=torch.bool)
-        if isinstance(node.op, Affine):
+        boxes[node.name] = box = widened(box, error)
+        tables[node.name] = Table.pack(executed_facts(node.op, facts, error))
+        exact = support.ball is None and set(node.inputs) == {graph.input.name}
+        if isinstance(node.op, Affine) and not exact:
             mask = _undecided(node.name, box, readers)
-        tables[node.name] = Table.pack(executed_facts(facts(node.op, box, *inputs), error))
-        boxes[node.name] = tightened(box, mask, names, node.name, rule, placement)
+            boxes[node.name] = tightened(box, mask, names, node.name, rule, placement)
     return Enclosed(graph, boxes, errors, rule, placement)
 
 
@@ -111,5 +109,6 @@ def _undecided(name: str, box: Interval, readers: Mapping[str, tuple[Node, ...]]
     for reader in readers[name]:
         if isinstance(reader.op, Elementwise):
             mask |= ~reader.op.settled(box)
-            mask |= _undecided(reader.name, reader.op.image(box), readers)
+            if any(isinstance(next_one.op, Elementwise) for next_one in readers[reader.name]):
+                mask |= _undecided(reader.name, reader.op.image(box), readers)
     return mask

@@ -1,5 +1,6 @@
 """Enclosures of one node's value on boxes of its inputs."""
 
+from collections.abc import Sequence
 from functools import singledispatch
 
 import torch
@@ -20,14 +21,7 @@ def image(op: Op, *boxes: Interval) -> Interval:
 @image.register
 def image_of_affine(op: Affine, *boxes: Interval) -> Interval:
     """Exact up to rounding, in centre-radius form; covers the weights' own error."""
-    linear = image_of_linear(op, *boxes)
-    constant = op.constant(boxes[0].lower)
-    if constant is None:
-        return linear
-    pad = up(constant.abs() * op.weight_error)
-    return Interval(
-        down(down(linear.lower + constant) - pad), up(up(linear.upper + constant) + pad)
-    )
+    return affine_image(op, *boxes)[0]
 
 
 @image.register
@@ -42,26 +36,42 @@ def image_of_coupled(op: Coupled, *boxes: Interval) -> Interval:
     return op.image(boxes[0])
 
 
-def image_of_linear(op: Affine, *boxes: Interval) -> Interval:
-    """Enclosure of the linear part alone."""
+def affine_image(op: Affine, *boxes: Interval, linear: bool = False) -> tuple[Interval, Tensor]:
+    """Enclosure of the value, or of its linear part alone; and what its rounding scales with.
+
+    Returns:
+        The enclosure, and an upper bound on |weights| |inputs| + |constant|.
+    """
     centres = [box.centre for box in boxes]
     radii = [box.radius(centre) for box, centre in zip(boxes, centres, strict=True)]
-    magnitude = op.magnitude()
-    spread = inflate(magnitude.linear(*radii), op.terms)
-    reach = reach_of_linear(op, *(box.magnitude() for box in boxes))
-    pad = up(up(spread) + up(reach * (gamma(op.terms, reach.dtype) + op.weight_error)))
-    pad = up(pad * (1 + 2 * op.weight_error))
+    sizes = [box.magnitude() for box in boxes]
+    both = [torch.cat(parts) for parts in zip(radii, sizes, strict=True)]
+    spread, reach = op.magnitude().linear(*both).chunk(2)
+    reach = _with_lost(op, inflate(reach, op.terms), sizes)
     middle = op.linear(*centres)
-    return Interval(down(middle - pad), up(middle + pad))
+    constant = None if linear else op.constant(middle)
+    if constant is not None:
+        middle, reach = middle + constant, up(reach + constant.abs())
+    relative = gamma(op.terms + 4, reach.dtype) + 4 * op.weight_error
+    pad = inflate(spread * (1 + 2 * op.weight_error) + reach * relative, op.terms + 4)
+    return Interval(down(middle - pad), up(middle + pad)), reach
+
+
+def image_of_linear(op: Affine, *boxes: Interval) -> Interval:
+    """Enclosure of the linear part alone."""
+    return affine_image(op, *boxes, linear=True)[0]
 
 
 def reach_of_linear(op: Affine, *sizes: Tensor) -> Tensor:
-    """Upper bound on |weights| times the given sizes: what the rounding of a product scales with.
+    """Upper bound on |weights| times sizes: what the rounding of a product scales with."""
+    return _with_lost(op, inflate(op.magnitude().linear(*sizes), op.terms), sizes)
 
-    Weights that were rounded may have underflowed: their error is then relative to the smallest
-    normal number instead of to themselves.
+
+def _with_lost(op: Affine, reach: Tensor, sizes: Sequence[Tensor]) -> Tensor:
+    """Weights that were rounded may have underflowed.
+
+    Their error is then relative to the smallest normal number instead of to themselves.
     """
-    reach = inflate(op.magnitude().linear(*sizes), op.terms)
     if op.weight_error == 0:
         return reach
     largest = torch.stack([size.flatten(1).amax(1) for size in sizes]).amax(0)

@@ -8,7 +8,7 @@ from torch import Tensor
 from lipcert.errors import UnsupportedOp
 from lipcert.graph.align import PairNode
 from lipcert.methods.coupling import coupling
-from lipcert.methods.crown_rule import SPARE, per_channel
+from lipcert.methods.crown_rule import SPARE, per_channel, per_neuron
 from lipcert.methods.executed import widened
 from lipcert.methods.image import image_of_linear, reach_of_linear
 from lipcert.methods.twin_rule import AffineStep, ElementwiseStep, Step
@@ -219,7 +219,8 @@ def _affine_table(ops: _Affines, inputs: list[Twin], value: Twin, values: Values
     if error is not None:
         along_drift = along_drift + error
     losses = _losses(along_drift, along_original, value, values)
-    return Table.pack([shift, base, *(per_channel(loss) for loss in losses)])
+    constants = (per_neuron(constant, like) for constant in (shift, base))
+    return Table.pack([*constants, *(per_channel(loss) for loss in losses)])
 
 
 def _rate(op: Affine | None, dtype: torch.dtype) -> float:
@@ -234,12 +235,13 @@ def _reach(op: Affine | None, sizes: list[Tensor]) -> Tensor:
 
 
 def _constants(ops: _Affines, like: Tensor) -> tuple[Tensor, Tensor]:
-    """C - b and b, of the node's full shape."""
-    zero = torch.zeros_like(like)
-    base = None if ops.original is None else ops.original.constant(like)
-    base = zero if base is None else base.expand_as(like)
+    """C - b and b, broadcastable to the node's shape."""
+    base = _constant(ops.original, like)
     if ops.one_form:
-        shift = None if ops.difference is None else ops.difference.constant(like)
-        return (zero if shift is None else shift.expand_as(like)), base
-    other = None if ops.compressed is None else ops.compressed.constant(like)
-    return (zero if other is None else other.expand_as(like)) - base, base
+        return _constant(ops.difference, like), base
+    return _constant(ops.compressed, like) - base, base
+
+
+def _constant(op: Affine | None, like: Tensor) -> Tensor:
+    found = None if op is None else op.constant(like)
+    return like.new_zeros([1] * (like.ndim - 1)) if found is None else found

@@ -145,10 +145,15 @@ def _through_affine(node: PairNode, step: AffineStep, state: Double, rows: Rows)
     else:
         mixed = [None] * count
     states = [Double(d, _sum(a, m)) for d, a, m in zip(drifts, originals, mixed, strict=True)]
-    zero = step.table.facts.new_zeros(len(rows.sample))
-    shift, loss = step.table.spent(drift, rows, 0, 2) if drift is not None else (zero, zero)
-    base, more = step.table.spent(original, rows, 1, 3) if original is not None else (zero, zero)
-    return Pull(tuple(zip(node.inputs, states, strict=True)), shift + base, loss + more)
+    parts = [(part, k) for k, part in enumerate((drift, original)) if part is not None]
+    constant = _all([step.table.total(part, rows, k) for part, k in parts])
+    slack = _all([step.table.slack(part, rows, k + 2) for part, k in parts])
+    return Pull(tuple(zip(node.inputs, states, strict=True)), constant, slack)
+
+
+def _all(parts: list[Tensor]) -> Tensor:
+    """Their sum; the step's facts pay for its rounding."""
+    return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
 
 def _through_planes(
@@ -156,17 +161,17 @@ def _through_planes(
 ) -> Pull[Double]:
     """A nonnegative coefficient takes what lies below, a negative one what lies above."""
     drift, original = state.drift, state.original
-    constant = step.table.facts.new_zeros(len(rows.sample))
+    constants: list[Tensor] = []
     below = Double(None, None)
     if drift is not None:
         along, constant = through_lines(drift, step.table, rows, (0, 2, 3, 5))
         across = _through_slopes(drift, step.table, rows, (1, 4)) if step.tilted else None
-        below = Double(along, across)
+        below, constants = Double(along, across), [constant]
     if original is not None:
-        lines, intercepts = through_lines(original, step.table, rows, (6, 7, 8, 9))
+        lines, constant = through_lines(original, step.table, rows, (6, 7, 8, 9))
         below = Double(below.drift, _sum(below.original, lines))
-        constant = constant + intercepts
-    return Pull(((node.inputs[0], below),), constant, torch.zeros_like(constant))
+        constants.append(constant)
+    return Pull(((node.inputs[0], below),), _all(constants))
 
 
 def _through_slopes(
@@ -175,7 +180,7 @@ def _through_slopes(
     """Coefficients on f's input that planes over the drift bring along."""
     values = functional.values
     below = torch.zeros_like(values)
-    for where, fact in table.blocks(functional, rows):
+    for where, (lower, upper) in table.blocks(functional, rows, facts):
         plus, minus = values[where].clamp(min=0), values[where].clamp(max=0)
-        torch.addcmul(plus.mul_(fact[facts[0]]), minus, fact[facts[1]], out=below[where])
+        torch.addcmul(plus.mul_(lower), minus, upper, out=below[where])
     return functional.with_values(below)

@@ -46,10 +46,11 @@ def down(value: Tensor) -> Tensor:
 def inflate(value: Tensor, terms: int) -> Tensor:
     """Upper bound on a sum of `terms` nonnegative products that was computed as `value`.
 
-    Adds what underflow can have lost: at most the smallest normal number per term.
+    Adds what underflow can have lost: at most the smallest normal number per term. Twice gamma_n
+    pays for the roundings of the sum and for those here.
     """
-    info = torch.finfo(value.dtype)
-    return up(value * (1 + 2 * gamma(terms + 4, value.dtype)) + 2 * (terms + 1) * info.tiny)
+    lost = 2 * (terms + 1) * torch.finfo(value.dtype).tiny
+    return (value * (1 + 2 * gamma(terms + 4, value.dtype))).add_(lost)
 
 
 def cast_down(value: Tensor, dtype: torch.dtype) -> Tensor:

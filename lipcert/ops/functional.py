@@ -1,6 +1,6 @@
 """Rows of linear functionals on a node's value: dense, or patches of a feature map."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -50,7 +50,7 @@ class Functional:
 
     def with_values(self, values: Tensor) -> "Functional":
         """The same patches with other coefficients."""
-        return replace(self, values=values)
+        return Functional(values, self.shape, self.origin)
 
     def dense(self) -> "Functional":
         """The same functionals on the whole map."""

@@ -24,15 +24,15 @@ class Interval:
     @property
     def centre(self) -> Tensor:
         """A point inside or within rounding of the interval: any would do."""
-        return self.lower / 2 + self.upper / 2
+        return (self.lower + self.upper) / 2
 
     def radius(self, centre: Tensor) -> Tensor:
         """Upper bound on the distance from `centre` to any member."""
-        return torch.maximum(up(self.upper - centre), up(centre - self.lower)).clamp(min=0)
+        return up(torch.maximum(self.upper - centre, centre - self.lower))
 
     def magnitude(self) -> Tensor:
         """Exact largest absolute value of a member."""
-        return torch.maximum(self.lower.abs(), self.upper.abs())
+        return torch.maximum(self.upper, -self.lower)
 
     def clamp(self, value: Tensor) -> Tensor:
         """The member nearest to `value`."""

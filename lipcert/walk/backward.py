@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lipcert.numeric.placement import Placement
-from lipcert.numeric.rounding import down, inflate, up
+from lipcert.numeric.rounding import down, gamma, inflate
 from lipcert.walk.table import Rows
 
 log = logging.getLogger(__name__)
@@ -42,8 +42,8 @@ class Pull(Generic[S]):
     """
 
     states: tuple[tuple[str, S], ...]
-    constant: Tensor
-    slack: Tensor
+    constant: Tensor | None = None
+    slack: Tensor | None = None
 
 
 class Rule(Protocol[S]):
@@ -74,28 +74,24 @@ class Query:
         sample: (rows,) batch row of each, ascending.
         index: (rows,) flat coordinate of the node's value.
         sign: (rows,) 1 or -1.
-        place: (rows,) place on the node's feature map, ascending within a sample; else zero.
         minus: (rows,) coordinate whose value is subtracted, or None.
     """
 
     sample: Tensor
     index: Tensor
     sign: Tensor
-    place: Tensor
     minus: Tensor | None = None
 
     @classmethod
     def both_sides(cls, mask: Tensor) -> "Query":
         """Lower then upper bound, in turn, wherever `mask` (batch, *shape) is true."""
-        if mask.ndim == 4:
-            sample, place, channel = mask.permute(0, 2, 3, 1).flatten(1, 2).nonzero().unbind(1)
-            index = channel * (mask.shape[2] * mask.shape[3]) + place
-        else:
-            sample, index = mask.flatten(1).nonzero().unbind(1)
-            place = torch.zeros_like(sample)
-        sample, index, place = (x.repeat_interleave(2) for x in (sample, index, place))
-        sign = 1 - 2 * (torch.arange(len(sample), device=sample.device) % 2)
-        return cls(sample, index, sign, place)
+        channels = mask.shape[1] if mask.ndim == 4 else 1
+        by_place = mask.flatten(1).unflatten(1, (channels, -1)).mT.flatten(1)
+        sample, place = by_place.nonzero().repeat_interleave(2, 0).unbind(1)
+        index = place % channels * (by_place.shape[1] // channels) + place // channels
+        sign = torch.ones_like(sample)
+        sign[1::2] = -1
+        return cls(sample, index, sign)
 
     @classmethod
     def contrasts(cls, label: Tensor, count: int) -> "Query":
@@ -105,13 +101,13 @@ class Query:
         other = torch.arange(count, device=label.device).repeat(batch * labels)
         ones = torch.ones_like(other)
         index = label.flatten().repeat_interleave(count)
-        return cls(where, index, ones, torch.zeros_like(ones), other)
+        return cls(where, index, ones, other)
 
     def chunk(self, first: int, last: int) -> "Query":
         """Some of the rows."""
         rows = slice(first, last)
         minus = None if self.minus is None else self.minus[rows]
-        return Query(self.sample[rows], self.index[rows], self.sign[rows], self.place[rows], minus)
+        return Query(self.sample[rows], self.index[rows], self.sign[rows], minus)
 
 
 def least(
@@ -159,10 +155,10 @@ def _walk(
     names: Sequence[str], target: str, query: Query, rule: Rule[S], widest: int
 ) -> tuple[Tensor, int]:
     """One chunk from the target to the input; also the most bytes per row of any state."""
-    rows = Rows.of(query.sample, query.place)
+    rows = Rows.of(query.sample)
     pull = rule.start(target, query, rows)
     pending: Pending[S] = {}
-    constant, slack, steps = pull.constant, pull.slack, 1
+    constants, slacks = [pull.constant], [pull.slack]
     _merge(pending, pull)
     for name in reversed(names[1 : names.index(target)]):
         state = _merged(pending, name)
@@ -170,16 +166,22 @@ def _walk(
             continue
         widest = max(widest, state.size())
         pull = rule.step(name, state, rows)
-        constant, slack = down(constant + pull.constant), up(slack + pull.slack)
-        steps += 1
+        constants.append(pull.constant)
+        slacks.append(pull.slack)
         _merge(pending, pull)
     bottom = _merged(pending, names[0])
     assert not pending, f"states left on {list(pending)}"
-    lowest = constant
-    if bottom is not None:
-        widest = max(widest, bottom.size())
-        lowest = down(constant + rule.finish(bottom, rows))
-    return down(lowest - inflate(slack, steps)), widest
+    assert bottom is not None, "every node reads the input in the end"
+    constants.append(rule.finish(bottom, rows))
+    return _lowest(constants, slacks), max(widest, bottom.size())
+
+
+def _lowest(constants: Sequence[Tensor | None], slacks: Sequence[Tensor | None]) -> Tensor:
+    """Lower bound of the sum of all constants less all slacks, (rows,)."""
+    terms = torch.stack([part for part in constants if part is not None])
+    rounding = gamma(len(terms), terms.dtype) * terms.abs().sum(0)
+    pads = torch.stack([rounding, *(part for part in slacks if part is not None)])
+    return down(terms.sum(0) - inflate(pads.sum(0), len(terms) + len(pads)))
 
 
 def _merge(pending: Pending[S], pull: Pull[S]) -> None:

@@ -15,7 +15,14 @@ from lipcert.walk.table import Rows, Table
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Support:
-    """A region's hull, and its ball where it has one, in the dtype of a walk."""
+    """A region's hull, and its ball where it has one, in the dtype of a walk.
+
+    Args:
+        hull: smallest box around the region.
+        box: its centre, and its radius plus what a product with the centre rounds away.
+        ball: its centre, and what a product with it rounds away; None without a ball.
+        radius: of the ball.
+    """
 
     hull: Interval
     box: Table
@@ -30,33 +37,30 @@ class Support:
             cast_down(exact.lower, placement.dtype).to(placement.device),
             cast_up(exact.upper, placement.dtype).to(placement.device),
         )
+        rounding = gamma(hull.lower[0].numel() + 4, placement.dtype)
         centre = hull.centre
         radius = hull.radius(centre)
-        box = Table.pack([centre, radius, up(centre.abs() + radius)])
+        box = Table.pack([centre, inflate(radius + centre.abs() * rounding, 4)])
         around = region.ball()
         if around is None:
             return cls(hull, box, None, 0.0)
         middle = around[0].to(placement.device, placement.dtype)
         moved = (middle.double().cpu() - around[0]).flatten(1)
         shift = float(torch.linalg.vector_norm(moved, dim=1).max()) * (1 + 1e-9)
-        return cls(hull, box, Table.pack([middle, middle.abs()]), (around[1] + shift) * (1 + 1e-9))
+        ball = Table.pack([middle, inflate(middle.abs() * rounding, 2)])
+        return cls(hull, box, ball, (around[1] + shift) * (1 + 1e-9))
 
     def least(self, functional: Functional, rows: Rows) -> Tensor:
         """Proved lower bound of every functional over its row's region, (rows,).
 
         Box: c v - r |v|. Ball: c v - radius ||v||_2 (Cauchy-Schwarz). Both less their rounding.
         """
-        terms = functional.values[0].numel()
-        rounding = gamma(terms + 4, functional.values.dtype)
-        middle, spread = self.box.spent(functional, rows, 0, 1)
-        _, reach = self.box.spent(functional, rows, 0, 2)
-        least = down(down(middle - spread) - inflate(reach * rounding, terms))
+        least = down(self.box.total(functional, rows, 0) - self.box.slack(functional, rows, 1))
         if self.ball is None:
             return least
-        middle, reach = self.ball.spent(functional, rows, 0, 1)
         fall = up(_length_upper(functional.values.flatten(1)) * self.radius)
-        fall = up(fall + inflate(reach * rounding, terms))
-        return torch.maximum(least, down(middle - fall))
+        fall = up(fall + self.ball.slack(functional, rows, 1))
+        return torch.maximum(least, down(self.ball.total(functional, rows, 0) - fall))
 
 
 def _length_upper(values: Tensor) -> Tensor:
