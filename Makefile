@@ -55,6 +55,7 @@ bench: $(VENV)/.bench ## run the benchmarks (tightness, speed, a peer), apart fr
 	@$(ONE_THREAD) $(BIN)/python -m benchmarks.peer --json out/bench/peer.json $(BENCH_ARGS)
 	@$(ONE_THREAD) $(BIN)/python -m benchmarks.mlperf_tiny --made --resnet \
 		--json out/bench/mlperf_tiny.json $(BENCH_ARGS)
+	@$(ONE_THREAD) $(BIN)/python -m benchmarks.lipschitz --small --json out/bench/lipschitz.json $(BENCH_ARGS)
 
 clean: ## remove the environment, results and caches
 	@rm -rf $(VENV) out .pytest_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache
@@ -91,7 +92,7 @@ $(VENV)/.docs: $(VENV)/.run
 # The peer's own pins cannot be met (see its requirements.txt), hence two steps; without it the
 # benchmarks still run and say that it is absent.
 $(VENV)/.bench: $(VENV)/.run benchmarks/peers/requirements.txt
-	@echo "env: installing the peer of the benchmarks"
+	@echo "env: installing the peers of the benchmarks"
 	@{ $(PIP) -r benchmarks/peers/requirements.txt && \
-		$(PIP) --no-deps auto-lirpa==0.3 onnx2torch==1.5.15 && touch $@; } || \
-		echo "env: the peer cannot be installed here; its tables will be left out"
+		$(PIP) --no-deps auto-lirpa==0.3 onnx2torch==1.5.15 eclipse-nn==0.1.7 && touch $@; } || \
+		echo "env: the peers cannot be installed here; their tables will be left out"

@@ -15,7 +15,19 @@ from pathlib import Path
 import torch
 
 Cell = str | int | float | bool | None
-VERSIONS = ("lipcert", "torch", "numpy", "onnx", "onnxruntime", "auto-LiRPA", "onnx2torch")
+VERSIONS = (
+    "lipcert",
+    "torch",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "auto-LiRPA",
+    "onnx2torch",
+    "clarabel",
+    "scs",
+    "cvxpy",
+    "eclipse-nn",
+)
 ABSENT = "-"
 
 
