@@ -29,6 +29,10 @@ class OutOfReach(LipcertError):
     """A drift that no allocation of bits is proved to stay within."""
 
 
+class OutOfMemory(LipcertError):
+    """An allocation that failed; the message says during what, and what to change."""
+
+
 class Unsound(LipcertError):
     """An observed value outside a proved bound: a bug in lipcert, never to be ignored."""
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lipcert.graph.pair import Pair
 from lipcert.methods.softmax import through_softmax
+from lipcert.numeric.memory import told_of_memory
 from lipcert.numeric.placement import Placement
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Region
@@ -57,8 +58,12 @@ class Method(ABC):
     def certify(
         self, pair: Pair, region: Region, placement: Placement, watch: Watch = quiet
     ) -> Bounds:
-        """Proved bounds on the drift and on both outputs."""
-        with direct_arithmetic():
+        """Proved bounds on the drift and on both outputs.
+
+        Raises:
+            OutOfMemory: an allocation failed.
+        """
+        with direct_arithmetic(), told_of_memory(f"bounding {region.batch} regions"):
             body = pair.body()
             size = _rows_that_fit(body, placement)
             parts = [
