@@ -59,7 +59,7 @@ class Knapsack:
         self.options = options
         self.sizes = np.array([option.size for option in options], dtype=np.float64)
         sides = np.stack([option.sides for option in options])
-        self.finite: np.ndarray = np.isfinite(sides).all(1)
+        self.finite = np.asarray(np.isfinite(sides).all(1))
         self.sides = np.where(self.finite[:, None], sides, 0.0)
         self.layers = tuple(dict.fromkeys(option.layer for option in options))
         self.of_layer = np.array([[o.layer == name for o in options] for name in self.layers])

@@ -26,6 +26,6 @@ def told_of_memory(doing: str) -> Generator[None]:
         if type(error) is RuntimeError and CPU_ALLOCATOR not in str(error):
             raise
         raise OutOfMemory(
-            f"{doing}: memory ran out; give a smaller budget (--memory GIB, Placement(memory=...)), "
+            f"{doing}: memory ran out; give a smaller budget (--memory, Placement(memory=)), "
             "fewer inputs at a time, or --dtype float32"
         ) from error
