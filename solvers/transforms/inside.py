@@ -34,16 +34,21 @@ def apply(program: ConicProgram, margin: float) -> Inside:
 
     Args:
         program: the one to be solved with room.
-        margin: relative to the largest entry of b for p, of c for d.
+        margin: relative to the largest entry of b in each cone for p, of c for d.
 
     Source:
         C. Jansson, D. Chaykin, C. Keil, Rigorous error bounds for the optimal value in
         semidefinite programming, SIAM J. Numer. Anal. 46 (2007), the perturbed programs of
         algorithms 4.1 and 5.1.
     """
-    primal, dual = (
-        margin * (float(np.abs(values).max(initial=0.0)) or 1.0) * program.identity()
-        for values in (program.b, program.c)
-    )
+    primal, dual = program.identity(), program.identity()
+    for _, rows in program.blocks():
+        primal[rows] *= margin * _size(program.b[rows])
+    dual *= margin * _size(program.c)
     moved = replace(program, c=program.c + program.A.T @ dual, b=program.b - primal)
     return Inside(moved, dual)
+
+
+def _size(values: Vector) -> float:
+    """Largest entry, one where there is none."""
+    return float(np.abs(values).max(initial=0.0)) or 1.0
