@@ -4,7 +4,7 @@ import importlib.metadata
 import logging
 import platform
 import time
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ from lipcert.methods.base import Method
 from lipcert.methods.twin import TwinBounds
 from lipcert.numeric.placement import Placement
 from lipcert.ops.quantize import Quantize
-from lipcert.read import read_file, read_module
+from lipcert.read import read_file, read_module, read_tflite
 from lipcert.read.facts import network_facts
 from lipcert.read.integer import read_integer
 from lipcert.sets.region import Region
@@ -56,7 +56,8 @@ def load_pair(
         UnsupportedOp: operations without a rule, all of them listed.
         Mismatch: inputs or outputs differ in shape.
     """
-    graphs = [read_network(network, shape) for network in (original, compressed)]
+    fixed_point = semantics == Semantics.LITERT
+    graphs = [read_network(original, shape), read_network(compressed, shape, fixed_point)]
     files = None
     if not isinstance(original, nn.Module) and not isinstance(compressed, nn.Module):
         files = (Path(original), Path(compressed))
@@ -75,10 +76,15 @@ def _is_onnx(path: Path) -> bool:
     return path.suffix.lower() == ".onnx"
 
 
-def read_network(network: Network, shape: tuple[int, ...] | None) -> LayerGraph:
-    """One network; see `load_pair`."""
+def read_network(
+    network: Network, shape: tuple[int, ...] | None, fixed_point: bool = False
+) -> LayerGraph:
+    """One network; see `load_pair`. LiteRT files perhaps with their fixed-point arithmetic."""
     if not isinstance(network, nn.Module):
-        return read_file(network)
+        place = Path(network)
+        if fixed_point and place.suffix.lower() == ".tflite":
+            return replace(read_tflite(place, fixed_point=True), path=place)
+        return read_file(place)
     if shape is None:
         raise BadInput("read: a module needs shape=(...), one input without the batch axis")
     return read_module(network, shape)

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from lipcert.certificate.model import ArrayName, Count, Model
 
-SemanticsName = Literal["real", "float32", "int8", "ort-x86-sat16"]
+SemanticsName = Literal["real", "float32", "int8", "ort-x86-sat16", "litert"]
 Clip = tuple[float, float]
 
 

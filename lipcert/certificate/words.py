@@ -11,6 +11,9 @@ ARITHMETIC = {
     "as its QDQ graph in float32; the original is executed in float32.",
     "ort-x86-sat16": "As int8, on x86 processors that add pairs of products in 16 bits; the "
     "compressed network was shown not to saturate there.",
+    "litert": "The compressed network is executed by LiteRT's reference kernels on int8 codes (op "
+    "resolver BUILTIN_REF); its other kernels may round otherwise. The original is executed in "
+    "float32.",
 }
 MEMBERS = {
     "box": "every input between `lower` and `upper`, coordinate by coordinate",

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from torch import Tensor
 
+from lipcert.errors import UnsupportedOp
 from lipcert.graph.semantics import Semantics
 from lipcert.numeric.placement import Placement
 from lipcert.ops.functional import Shape
 from lipcert.ops.kinds import Op
+from lipcert.ops.quantize import Quantize
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +102,11 @@ class LayerGraph:
 
     def under(self, semantics: Semantics) -> "LayerGraph":
         """The same network executed in a named arithmetic."""
+        if semantics == Semantics.LITERT:
+            if not any(isinstance(node.op, Quantize) for node in self.nodes):
+                raise UnsupportedOp(f"litert: {self.source} computes on no codes; give a .tflite "
+                                    "file of int8 codes, or use another semantics")  # fmt: skip
+            return replace(self.mapped(lambda op: op.in_fixed_point()), semantics=semantics)
         executed = semantics != Semantics.REAL
         return replace(self.mapped(lambda op: op.executed(executed)), semantics=semantics)
 

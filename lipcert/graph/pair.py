@@ -15,7 +15,7 @@ from lipcert.ops.quantize import Quantize
 from lipcert.ops.relu import Relu
 from lipcert.ops.softmax import Softmax
 
-FLOATING = {Semantics.INT8: Semantics.FLOAT32, Semantics.ORT_X86_SAT16: Semantics.FLOAT32}
+INTEGER = (Semantics.INT8, Semantics.ORT_X86_SAT16, Semantics.LITERT)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +62,7 @@ class Pair:
         read = (original, compressed)
         original, compressed = (with_relus(simplify(g)) for g in read)
         compressed = widened(original, compressed).under(semantics)
-        original = original.under(FLOATING.get(semantics, semantics))
+        original = original.under(Semantics.FLOAT32 if semantics in INTEGER else semantics)
         pairs = aligned(original, compressed)
         return cls(original, compressed, pairs, files=files, read=read)
 

@@ -21,3 +21,6 @@ class Semantics(StrEnum):
 
     ORT_X86_SAT16 = "ort-x86-sat16"
     """`int8`, pairs of products saturating at 16 bits: ONNX Runtime on x86 without VNNI."""
+
+    LITERT = "litert"
+    """LiteRT's reference kernels on int8 codes: its own fixed-point requantisation."""

@@ -3,6 +3,7 @@
 Under a semantics other than `real` every node's value is the exact one on the executed inputs plus
 an error; this bounds it. Integer kernels with float32 requantisation and the same graph in float32
 are covered by one bound: gamma_n in float32 is at least the few roundings of a requantisation.
+LiteRT's kernels are exact up to their codes, whose rounding is a fact of the quantiser itself.
 Source: N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., sec. 3.1 and 3.5.
 """
 
@@ -49,6 +50,8 @@ def error_of(
     """
     if op is None or semantics == Semantics.REAL:
         return None
+    if semantics == Semantics.LITERT and not isinstance(op, Quantize):
+        return None  # whole numbers, exact until they are made codes
     error = _error(op, value, *boxes)
     return None if error is None else inflate(error, 8)
 

@@ -83,6 +83,10 @@ class Op(ABC):
         """The same operation as a float32 or integer runtime executes it, or as stored."""
         return self
 
+    def in_fixed_point(self) -> Self:
+        """The same operation as LiteRT's kernels execute it on int8 codes."""
+        return self
+
     def rounded(self, relative: float) -> Self:
         """The same operation after its tensors moved by at most `relative` of themselves."""
         raise BadInput(

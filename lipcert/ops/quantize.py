@@ -1,11 +1,15 @@
 """QuantizeLinear followed by DequantizeLinear: a saturating staircase."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
+from lipcert.errors import UnsupportedOp
 from lipcert.numeric.rounding import down, unit_roundoff, up
 from lipcert.ops.kinds import Elementwise
 from lipcert.ops.piecewise import chord
@@ -13,6 +17,16 @@ from lipcert.sets.enclosure import Interval
 
 DIVISION = 2.0**-22  # four roundings in float32
 MANY = 4  # codes from which on a band of half a step is about as good as the steps
+
+
+class Requantiser(ABC):
+    """How an integer kernel makes codes of whole sums: never falling where the sums rise."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def codes(self, box: Interval) -> tuple[Tensor, Tensor]:
+        """First and last code (less zero point, unsaturated) of the sums that a box holds."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,12 +38,40 @@ class Quantize(Elementwise):
         lowest: smallest code less the zero point; broadcasts likewise.
         highest: largest code less the zero point; broadcasts likewise.
         slack: relative error of x / scale as executed; zero in exact arithmetic.
+        stray: how much further than half a step LiteRT's kernel behind these codes may round,
+            beside the relative error, in steps; broadcasts likewise. None where x is rounded
+            to the nearest code.
+        requantiser: that kernel, where x is a whole number of units: codes are then exact.
     """
 
     scale: Tensor
     lowest: Tensor
     highest: Tensor
     slack: float = 0.0
+    stray: Tensor | None = None
+    requantiser: Requantiser | None = None
+
+    def parameters(self) -> dict[str, object]:
+        """What decides about the codes; the requantiser follows from the layer in front."""
+        return {
+            "scale": self.scale,
+            "lowest": self.lowest,
+            "highest": self.highest,
+            "slack": self.slack,
+            "stray": self.stray,
+        }
+
+    def with_parameters(self, changes: Mapping[str, object]) -> "Quantize":
+        """Without a requantiser where shapes change, since its own do not."""
+        moved = replace(self, **cast(Any, changes))
+        own = self.parameters()
+        kept = all(
+            isinstance(mine := own[name], Tensor)
+            and isinstance(value, Tensor)
+            and mine.shape == value.shape
+            for name, value in changes.items()
+        )
+        return moved if kept else replace(moved, requantiser=None)
 
     def value(self, *inputs: Tensor) -> Tensor:
         """The staircase; its gradient is passed straight through where it does not saturate."""
@@ -37,7 +79,17 @@ class Quantize(Elementwise):
 
     def executed(self, executed: bool) -> "Quantize":
         """Runtimes divide in float32, or multiply by a quotient that was rounded before."""
-        return replace(self, slack=DIVISION if executed else 0.0)
+        slack = DIVISION if executed else 0.0
+        return replace(self, slack=slack, stray=None, requantiser=None)
+
+    def in_fixed_point(self) -> "Quantize":
+        """As LiteRT's integer kernels make codes."""
+        if self.stray is None:
+            raise UnsupportedOp(
+                "litert: the compressed network has quantisers that were not read from a LiteRT "
+                "file of int8 codes; give the .tflite file, or use another semantics"
+            )
+        return replace(self, slack=DIVISION)
 
     def slope(self, box: Interval) -> Interval:
         """A staircase has steps: any nonnegative slope, or none where it is constant."""
@@ -69,13 +121,20 @@ class Quantize(Elementwise):
 
     def _codes(self, box: Interval) -> tuple[Tensor, Tensor]:
         """First and last code (less zero point) that the box can reach, outward at ties."""
-        lower, upper = box.lower / self.scale, box.upper / self.scale
-        low = torch.ceil(down(down(lower - self.slack * lower.abs())) - 0.5)
-        high = torch.floor(up(up(upper + self.slack * upper.abs())) + 0.5)
+        low, high = self._reached(box) if self.requantiser is None else self.requantiser.codes(box)
         return (
             torch.maximum(torch.minimum(low, self.highest), self.lowest),
             torch.maximum(torch.minimum(high, self.highest), self.lowest),
         )
+
+    def _reached(self, box: Interval) -> tuple[Tensor, Tensor]:
+        """The same, without saturation, of any numbers."""
+        lower, upper = box.lower / self.scale, box.upper / self.scale
+        low = down(down(lower - self.slack * lower.abs()))
+        high = up(up(upper + self.slack * upper.abs()))
+        if self.stray is not None:
+            low, high = down(low - self.stray), up(high + self.stray)
+        return torch.ceil(low - 0.5), torch.floor(high + 0.5)
 
     def _remainders(self, box: Interval, slope: Tensor) -> Tensor:
         """`value - slope x` wherever it can be extreme.
@@ -98,7 +157,10 @@ class Quantize(Elementwise):
         reach = torch.maximum(first.abs(), last.abs()) * self.scale
         reach = (reach + self.scale) * (1 + slope.abs()) + slope.abs() * box.magnitude()
         tiny = torch.finfo(reach.dtype).tiny
-        return (8 * unit_roundoff(reach.dtype) + 2 * self.slack) * reach + 16 * tiny
+        pad = (8 * unit_roundoff(reach.dtype) + 2 * self.slack) * reach + 16 * tiny
+        if self.stray is None:
+            return pad
+        return pad + (1 + 2.0**-20) * slope.abs() * self.scale * self.stray  # of the jumps' places
 
 
 class _Staircase(torch.autograd.Function):

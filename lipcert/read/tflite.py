@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from lipcert.errors import BadFile, LipcertError, UnsupportedOp
 from lipcert.graph.layer_graph import LayerGraph, Node
@@ -11,6 +12,8 @@ from lipcert.ops.softmax import Softmax
 from lipcert.ops.transpose import Transpose
 from lipcert.read import tflite_rules
 from lipcert.read.builder import Builder, Scope
+from lipcert.read.litert import BEHIND
+from lipcert.read.litert_call import Call, kernel_of
 from lipcert.read.tflite_file import BROKEN, Model, Operator, Stored, open_model
 from lipcert.read.tflite_view import LAST, RULES, Held, View, inner_shape, rounded
 
@@ -20,32 +23,35 @@ MOST_OPERATORS = 50_000
 BETWEEN = ("QUANTIZE", "DEQUANTIZE")
 
 
-def read_tflite(path: str | Path, *, logits: bool = True) -> LayerGraph:
+def read_tflite(path: str | Path, *, logits: bool = True, fixed_point: bool = False) -> LayerGraph:
     """The network in a .tflite file, in float64, without its batch axis, channels last as there.
 
     Codes are read as the numbers that they stand for, on their grid: an integer input is the
     number that is rounded to it, a layer on codes is the layer on these numbers with exact
-    weights, rounded and saturated as its fused activation says. LiteRT's kernels requantise in
-    fixed-point arithmetic, which this exact reading does not follow.
+    weights, rounded and saturated as its fused activation says.
 
     Args:
         path: of the file.
         logits: whether a SOFTMAX at the end is left out, so that the output is what it reads; the
             graph's `source` says so. Otherwise a SOFTMAX on codes is refused.
+        fixed_point: whether quantisers also say how far LiteRT's kernels may round beyond the
+            nearest code, as the semantics `litert` needs; then every operator must be one on
+            int8 codes.
 
     Raises:
         BadFile: if the file is malformed, truncated or unsafe to read.
         UnsupportedOp: once, listing every operator that has no rule.
     """
     place = Path(path)
-    return _Translation(place, open_model(place), logits).graph()
+    return _Translation(place, open_model(place), (logits, fixed_point)).graph()
 
 
 class _Translation:
     """The state of one reading: what every tensor is known to be."""
 
-    def __init__(self, path: Path, model: Model, logits: bool) -> None:
-        self.path, self.model, self.logits = path, model, logits
+    def __init__(self, path: Path, model: Model, asked: tuple[bool, bool]) -> None:
+        self.path, self.model = path, model
+        self.logits, self.fixed_point = asked
         self.builder = Builder(str(path))
         self.known: dict[int, Held | Stored] = {}
         self.problems: list[str] = []
@@ -82,8 +88,10 @@ class _Translation:
                           "float32 nor codes of a scale")  # fmt: skip
         node = self.builder.start(stored.name, inner_shape(stored))
         if stored.coded:
-            scope = Scope(self.builder, f"{stored.name}.codes")
-            node = rounded(scope, node, stored, (-float("inf"), float("inf")))
+            op = rounded(node, stored, (-float("inf"), float("inf")))
+            if self.fixed_point:  # a quotient in float32, nothing else
+                op = replace(op, stray=torch.zeros_like(op.scale))
+            node = Scope(self.builder, f"{stored.name}.codes").emit(op, node)
         self.known[place] = Held(node, stored)
 
     def _translate(self, operator: Operator) -> None:
@@ -99,7 +107,7 @@ class _Translation:
         inputs = tuple(self.known[p] if p >= 0 else None for p in operator.inputs)
         view = View(operator, inputs, output, self.builder, self.path)
         try:
-            self.known[operator.outputs[0]] = self._value(view)
+            self.known[operator.outputs[0]] = self._value(self._exactly(view))
         except UnsupportedOp as error:
             self.problems.append(f"{label}: {error}")
         except LipcertError as error:
@@ -107,6 +115,14 @@ class _Translation:
         except BROKEN as error:
             kind = type(error).__name__
             raise BadFile(f"{self.path}: {label} is malformed ({kind}: {error})") from error
+
+    def _exactly(self, view: View) -> View:
+        """With its integer kernel, where codes are followed as LiteRT makes them."""
+        operator = view.operator
+        if not self.fixed_point or operator.kind in BEHIND:
+            return view
+        tensors = (value.stored if isinstance(value, Held) else value for value in view.inputs)
+        return replace(view, kernel=kernel_of(Call(operator, tuple(tensors), view.output)))
 
     def _value(self, view: View) -> Held | Stored:
         operator, output = view.operator, view.output

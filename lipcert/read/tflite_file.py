@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import tflite
@@ -33,7 +33,16 @@ TYPES: dict[int, str] = {
 NAMES = {code: name for name, code in vars(tflite.BuiltinOperator).items() if name.isupper()}
 
 
+class Options(Protocol):
+    """A table of options in the generated schema."""
+
+    def Init(self, buf: object, pos: int) -> None:  # noqa: N802
+        """Lets it read at a place of the file."""
+        ...
+
+
 T = TypeVar("T")
+Kind = TypeVar("Kind", bound=Options)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +97,15 @@ class Operator:
     outputs: tuple[int, ...]
     options_type: int
     options: Table | None
+
+    def table(self, kind: type[Kind]) -> Kind:
+        """The operator's options, of the type that it should have."""
+        found, wanted = self.options, getattr(tflite.BuiltinOptions, kind.__name__)
+        if found is None or self.options_type != wanted:
+            raise BadFile(f"has no {kind.__name__}")
+        options = kind()
+        options.Init(found.Bytes, found.Pos)
+        return options
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,35 +5,31 @@ wants it, from the first layer that needs that until an axis order matters to th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import tflite
+from torch import Tensor
 
 from lipcert.errors import BadFile, UnsupportedOp
 from lipcert.graph.layer_graph import Node
+from lipcert.integer.litert.kernels import Kernel
 from lipcert.ops.clip import Clip
 from lipcert.ops.functional import Shape
 from lipcert.ops.kinds import Op
+from lipcert.ops.quantize import Quantize
 from lipcert.ops.relu import Relu
 from lipcert.ops.transpose import Transpose
 from lipcert.read.builder import Builder, Scope
-from lipcert.read.constant import Constant
+from lipcert.read.constant import Constant, tensor
 from lipcert.read.lower.dequantising import codes_undone
-from lipcert.read.lower.quantising import RANGES, staircase
+from lipcert.read.lower.quantising import steps
 from lipcert.read.lower.reshaping import reshaped
-from lipcert.read.tflite_file import Operator, Stored
+from lipcert.read.tflite_file import Operator, Options, Stored
+from lipcert.read.tflite_grid import ENDS, NONE, limits
 
-NONE = tflite.ActivationFunctionType.NONE
-ENDS: dict[int, tuple[float, float]] = {
-    NONE: (-np.inf, np.inf),
-    tflite.ActivationFunctionType.RELU: (0.0, np.inf),
-    tflite.ActivationFunctionType.RELU_N1_TO_1: (-1.0, 1.0),
-    tflite.ActivationFunctionType.RELU6: (0.0, 6.0),
-}
 FIRST, LAST = (2, 0, 1), (1, 2, 0)  # orders of axes that put channels first, or back
 
 
@@ -54,26 +50,22 @@ class Held:
     softmax: bool = False
 
 
-class Options(Protocol):
-    """A table of options in the generated schema."""
-
-    def Init(self, buf: object, pos: int) -> None:  # noqa: N802
-        """Lets it read at a place of the file."""
-        ...
-
-
 T = TypeVar("T", bound=Options)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """An operator with typed access to its options and to what its inputs are known to be."""
+    """An operator with typed access to its options and to what its inputs are known to be.
+
+    `kernel` is its integer kernel, where codes are followed as LiteRT makes them.
+    """
 
     operator: Operator
     inputs: tuple[Held | Stored | None, ...]
     output: Stored
     builder: Builder
     path: Path
+    kernel: Kernel | None = None
 
     @property
     def scope(self) -> Scope:
@@ -140,12 +132,7 @@ class View:
 
     def options(self, kind: type[T]) -> T:
         """The operator's options, of the type that it should have."""
-        found, wanted = self.operator.options, getattr(tflite.BuiltinOptions, kind.__name__)
-        if found is None or self.operator.options_type != wanted:
-            raise BadFile(f"has no {kind.__name__}")
-        options = kind()
-        options.Init(found.Bytes, found.Pos)
-        return options
+        return self.operator.table(kind)
 
     def finished(self, x: Node, first: bool, activation: int = NONE) -> Held:
         """After the fused activation and, for codes, the rounding that saturates where it does."""
@@ -157,11 +144,15 @@ class View:
             raise BadFile(f"makes a value of shape {order}, not {expected}, batch aside")
         low, high = ENDS[activation]
         if self.output.coded:
-            return Held(rounded(self.scope, x, self.output, (low, high)), self.output, first)
+            op = rounded(x, self.output, (low, high))
+            if self.kernel is not None:
+                stray = _along_channels(self.kernel.stray, x, first)
+                op = replace(op, stray=stray, requantiser=self.kernel.requantiser(first))
+            return Held(self.scope.emit(op, x), self.output, first)
         if activation == NONE:
             return Held(x, self.output, first)
-        op: Op = Relu() if high == np.inf else Clip(low, high)
-        return Held(self.scope.emit(op, x), self.output, first)
+        stop: Op = Relu() if high == np.inf else Clip(low, high)
+        return Held(self.scope.emit(stop, x), self.output, first)
 
     def moved(self, x: Node, first: bool, source: Held) -> Held:
         """Codes or numbers in other places, as they were."""
@@ -190,24 +181,20 @@ def reads(*kinds: str) -> Callable[[Rule], Rule]:
     return register
 
 
-def rounded(scope: Scope, x: Node, grid: Stored, ends: tuple[float, float]) -> Node:
-    """A staircase to the grid, saturating at the ends of its codes or at the codes of `ends`."""
-    if grid.scale.size != 1:
-        raise UnsupportedOp(f"makes codes of {grid.scale.size} scales")
-    scale, zero = np.float32(grid.scale[0]), int(grid.zero_point[0])
-    if not (np.isfinite(scale) and scale > 0):
-        raise BadFile(f"tensor '{grid.name}' has a scale that is not a positive number")
-    least, most = RANGES[grid.dtype]
-    limits = [min(max(_code(end, scale, zero), least), most) for end in ends]
-    return staircase(scope, x, grid.scale, grid.zero_point, (limits[0], limits[1]), 1)
+def rounded(x: Node, grid: Stored, ends: tuple[float, float]) -> Quantize:
+    """Steps to the grid, saturating at the ends of its codes or at the codes of `ends`."""
+    return steps(x, grid.scale, grid.zero_point, limits(grid, ends), 1)
 
 
-def _code(end: float, scale: np.float32, zero: int) -> int:
-    """The code of a fused activation's end, rounded half away from zero as LiteRT does."""
-    if not np.isfinite(end):
-        return int(np.sign(end)) * 2**31
-    quotient = float(np.float32(end) / scale)
-    return zero + int(np.sign(quotient) * np.floor(abs(quotient) + 0.5))
+def _along_channels(stray: np.ndarray, x: Node, first: bool) -> Tensor:
+    """One entry, or one per channel where the value holds them; float32 numbers not below."""
+    single = np.asarray(stray, dtype=np.float32)
+    above = np.where(single < stray, np.nextafter(single, np.float32(np.inf)), single)
+    rank = len(x.shape)
+    if above.size == 1:
+        return tensor(above.reshape((1,) * rank))
+    return tensor(above.reshape([-1 if a == (0 if first else rank - 1) else 1
+                                 for a in range(rank)]))  # fmt: skip
 
 
 def inner_shape(stored: Stored) -> Shape:

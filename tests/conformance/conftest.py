@@ -1,8 +1,11 @@
 """ONNX Runtime configured as the integer semantics describe."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import onnx
@@ -59,6 +62,18 @@ def deploy(tmp_path: Path) -> Deploy:
         return deployed(path, semantics, tmp_path, kept=kept)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def litert() -> ModuleType:
+    """LiteRT's interpreter; its absence is a skip, in CI a failure."""
+    try:
+        return import_module("ai_edge_litert.interpreter")
+    except ImportError:
+        reason = "no LiteRT here: pip install ai-edge-litert"
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(f"{reason} (never skipped in CI)")
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

@@ -62,23 +62,29 @@ def staircase(
     limits: tuple[int, int],
     axis: int,
 ) -> Node:
+    """A node of the steps; see `steps`."""
+    return scope.emit(steps(x, scale, zero_point, limits, axis), x)
+
+
+def steps(
+    x: Node, scale: np.ndarray, zero_point: np.ndarray, limits: tuple[int, int], axis: int
+) -> Quantize:
     """Scale (clamp(round(x / scale) + zero point, limits) - zero point).
 
     Args:
-        scope: names the node.
         x: the value.
         scale: one entry, or one per coordinate of `axis`; positive and finite.
         zero_point: likewise, integers.
         limits: smallest and largest code.
         axis: of the value, batch counted.
-    """  # fmt: skip
+    """
     if not (np.isfinite(scale).all() and (scale > 0).all()):
         raise BadFile("a quantisation scale is not a positive number")
     step = along(scale.astype(np.float64), x, axis)
     zero = along(zero_point.astype(np.float64), x, axis)
     if (zero < limits[0]).any() or (zero > limits[1]).any():
         raise BadFile(f"a zero point lies outside the codes {limits[0]} to {limits[1]}")
-    return scope.emit(Quantize(tensor(step), tensor(limits[0] - zero), tensor(limits[1] - zero)), x)
+    return Quantize(tensor(step), tensor(limits[0] - zero), tensor(limits[1] - zero))
 
 
 def along(values: np.ndarray, x: Node, axis: int) -> np.ndarray:

@@ -4,8 +4,9 @@ import tflite
 
 from lipcert.errors import BadFile, UnsupportedOp
 from lipcert.read.lower.pooling import average_pooled, max_pooled, reduced
+from lipcert.read.tflite_grid import NONE
 from lipcert.read.tflite_rules.layer import window_of
-from lipcert.read.tflite_view import NONE, Held, View, reads
+from lipcert.read.tflite_view import Held, View, reads
 
 
 @reads("AVERAGE_POOL_2D")

@@ -10,8 +10,9 @@ from lipcert.ops.concat import Concat
 from lipcert.ops.pad import Pad
 from lipcert.ops.transpose import Transpose
 from lipcert.read.lower.reshaping import reshaped
+from lipcert.read.tflite_grid import NONE
 from lipcert.read.tflite_rules.arithmetic import branches
-from lipcert.read.tflite_view import FIRST, NONE, Held, View, inner_shape, reads
+from lipcert.read.tflite_view import FIRST, Held, View, inner_shape, reads
 
 
 @reads("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
