@@ -156,14 +156,16 @@ def _best_upper(repair: Repair, interior: Vector | None, direction: Vector | Non
     if found < np.inf:
         return found
     found = _first(repair.primal_centred(), proved, np.inf)
+
+    def at(start: Vector, step: Vector) -> Callable[[float], float]:
+        return lambda size: _first(repair.primal_at(start + size * step), proved, np.inf)
+
     x = repair.x
     if interior is not None:
         start = interior if x is None else x
-        towards = _least_step(lambda t: proved(repair.primal_at(start + t * (interior - start))), 0)
-        found = min(found, towards)
+        found = min(found, _least_step(at(start, interior - start), 0))
     if direction is not None and x is not None:
-        along = _least_step(lambda t: proved(repair.primal_at(x + t * direction)), STEPS // 3)
-        found = min(found, along)
+        found = min(found, _least_step(at(x, direction), STEPS // 3))
     return found
 
 

@@ -64,9 +64,9 @@ class Repair:
         for point in _until_hopeless(inside):
             yield self._held(point, self.equations)
 
-    def primal_at(self, point: Vector) -> Proposal:
+    def primal_at(self, point: Vector) -> Iterator[Proposal]:
         """A point, put on the equations."""
-        return self._held(point, self.equations)
+        yield self._held(point, self.equations)
 
     def dual(self) -> Iterator[Proposal]:
         """The candidate's z in the dual cone, then z that is zero on inactive rows."""

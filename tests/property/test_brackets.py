@@ -163,7 +163,11 @@ def test_garbage_is_never_a_false_bracket(
 ) -> None:
     program, _, optimum = program_of(kind, seed)
     x, z = (data.draw(arrays(size)) for size in (program.variables, program.rows))
-    contains(program, solve(program, Garbage(Answer(x, z, status))), optimum)
+    candidate = solve(program, Garbage(Answer(x, z, status)))
+    contains(program, candidate, optimum)
+    rng = np.random.default_rng(seed)
+    point, direction = rng.standard_normal((2, program.variables)) * 10.0 ** rng.integers(-3, 300)
+    contains(program, candidate, optimum, interior=point, direction=direction)
 
 
 @settings(max_examples=30)
