@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "examples" / "digits"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PATIENCE = 180_000  # milliseconds: machines may be busy
 NARROW, WIDE, A4 = 390, 1200, 690  # pixels; A4 less its margins, at 96 per inch
 
 
@@ -62,13 +63,14 @@ def browser() -> Iterator[Browser]:
         assert os.environ.get("CI", "").lower() != "true", "CI must have Chromium"
         pytest.skip("needs Chromium, as in Debian's package chromium")
     with sync_playwright() as player:
-        started = player.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        started = player.chromium.launch(executable_path=CHROMIUM, args=QUIET, timeout=PATIENCE)
         yield started
         started.close()
 
 
 def opened(browser: Browser, place: Path, width: int) -> Page:
     shown = browser.new_page(viewport={"width": width, "height": 900})
+    shown.set_default_timeout(PATIENCE)
     complaints: list[str] = []
     shown.on("console", lambda message: complaints.append(message.text))
     shown.on("pageerror", lambda error: complaints.append(str(error)))
