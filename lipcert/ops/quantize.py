@@ -28,6 +28,10 @@ class Requantiser(ABC):
     def codes(self, box: Interval) -> tuple[Tensor, Tensor]:
         """First and last code (less zero point, unsaturated) of the sums that a box holds."""
 
+    @abstractmethod
+    def nearest(self, values: Tensor) -> Tensor:
+        """Code (likewise) of the whole sum next to each value."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantize(Elementwise):
@@ -75,7 +79,11 @@ class Quantize(Elementwise):
 
     def value(self, *inputs: Tensor) -> Tensor:
         """The staircase; its gradient is passed straight through where it does not saturate."""
-        return _Staircase.apply(inputs[0], self.scale, self.lowest, self.highest)  # type: ignore[no-any-return]
+        x = inputs[0]
+        if self.requantiser is not None:
+            exact = self.scale * self.requantiser.nearest(x.detach())
+            x = exact + (x - x.detach())
+        return _Staircase.apply(x, self.scale, self.lowest, self.highest)  # type: ignore[no-any-return]
 
     def executed(self, executed: bool) -> "Quantize":
         """Runtimes divide in float32, or multiply by a quotient that was rounded before."""

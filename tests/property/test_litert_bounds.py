@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import lipcert
+from lipcert.attacks.drift import DriftAttack
 from lipcert.errors import UnsupportedOp
 from lipcert.graph.semantics import Semantics
 from lipcert.integer.litert import evaluate
@@ -58,9 +59,14 @@ def contained(files: tuple[Path, Path], region: lipcert.Box, rounds: int) -> Non
         kept = inside.flatten(1).all(1)
         found += int(kept.sum())
         exact = torch.from_numpy(evaluate(program, points.numpy()))
+        ours = pair.compressed(points.double())
         drift = exact - pair.original(points.double())
         for bounds in every:
-            for box, seen in ((bounds.compressed, exact), (bounds.drift, drift)):
+            for box, seen in (
+                (bounds.compressed, exact),
+                (bounds.compressed, ours),
+                (bounds.drift, drift),
+            ):
                 assert bool(((box.lower <= seen) & (seen <= box.upper))[kept].all())
     assert found > 0
 
@@ -113,3 +119,18 @@ def test_files_of_numbers_are_refused(tmp_path: Path) -> None:
     path = residual(tmp_path / "f.tflite", coded=False)
     with pytest.raises(UnsupportedOp, match="int8 codes"):
         lipcert.load_pair(path, path, semantics=LITERT)
+
+
+@pytest.mark.parametrize("eps", [0.0, 0.02])
+def test_the_attack_sees_what_the_kernels_compute(tmp_path: Path, eps: float) -> None:
+    """Observed values obey the semantics too: next to ties they would else contradict it."""
+    files = (
+        residual(tmp_path / "f.tflite", coded=False),
+        residual(tmp_path / "g.tflite", coded=True),
+    )
+    inputs = (rand(40, 6, 6, 2) * 2).astype(np.float64)
+    pair = lipcert.load_pair(*files, semantics=LITERT)
+    attack = DriftAttack(steps=3, restarts=1)
+    result = lipcert.certify(pair, lipcert.Box.around(inputs, eps), Crown(), attack=attack)
+    assert result.observed is not None
+    assert result.semantics == "litert"

@@ -13,10 +13,11 @@ import numpy as np
 from lipcert.errors import UnsupportedOp
 from lipcert.integer.litert.fixed_point import Multiplier, Real, Whole, nearest
 from lipcert.integer.litert.grid import Grid
-from lipcert.integer.litert.requantising import WholeSums
+from lipcert.integer.litert.requantising import FAR, WholeSums
 from lipcert.ops.quantize import Requantiser
 
 RELATIVE = 2.0**-22  # error of a multiplier that is allowed everywhere
+FARTHEST = 255  # of an int8 code from its zero point
 LEFT = 20  # bits that sums are shifted left by
 
 
@@ -42,9 +43,13 @@ class Kernel(ABC):
         return None
 
 
-def multiplier(runtime: Real | float, exact: Real | float) -> Multiplier:
-    """Of the quotient that the runtime computes; refused where that is far from the exact one."""
+def multiplier(runtime: Real | float, exact: Real | float, largest: int) -> Multiplier:
+    """Of the quotient that the runtime computes, for whole numbers up to `largest`.
+
+    Refused where it is far from the exact one, or where 32 bits may not hold what it shifts.
+    """
     found = Multiplier.of(runtime)
+    found.refuse_overflow(largest)
     if (np.abs(found.value() - exact) > 0.9 * RELATIVE * np.asarray(exact)).any():
         raise UnsupportedOp("has scales too far apart for its fixed-point multiplier")
     return found
@@ -69,6 +74,11 @@ class Scaled(Kernel):
     def rounded(self, sums: Whole) -> Whole:
         """Steps of the result."""
         return self.factor.times(sums)
+
+    def of_sums(self, unit: Real, first: bool) -> Requantiser:
+        """The kernel on sums worth whole numbers of units."""
+        most = FAR / 2.0 ** max(0, int(self.factor.shift.max()))
+        return WholeSums(unit, np.ones((), np.int64), self.rounded, first, most)
 
     @property
     def stray(self) -> Real:
@@ -95,6 +105,10 @@ class InDouble(Kernel):
     def rounded(self, sums: Whole) -> Whole:
         """Steps of the result."""
         return nearest(sums * self.factor)
+
+    def of_sums(self, unit: Real, first: bool) -> Requantiser:
+        """The kernel on sums worth whole numbers of units."""
+        return WholeSums(unit, np.ones((), np.int64), self.rounded, first)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,7 +170,7 @@ class Sum(Kernel):
         twice = 2 * max(grid.scale for grid in self.sources)
         back = twice / (2.0**LEFT * self.target.scale)
         first, second = (Multiplier.of(share) for share in self._shares())
-        return (first, second), multiplier(back, back)
+        return (first, second), multiplier(back, back, 2 * FARTHEST << LEFT)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,13 +200,13 @@ class Times(Kernel):
     def requantiser(self, first: bool) -> Requantiser:
         """Of products of steps."""
         unit = np.array(self.sources[0].scale * self.sources[1].scale)
-        return WholeSums(unit, np.ones((), np.int64), self._scaled().rounded, first)
+        return self._scaled().of_sums(unit, first)
 
     def _scaled(self) -> Scaled:
         first, second = self.sources
         runtime = first.single * second.single / self.target.single
         exact = first.scale * second.scale / self.target.scale
-        return Scaled(multiplier(float(runtime), exact), self.target)
+        return Scaled(multiplier(float(runtime), exact, FARTHEST**2), self.target)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -240,12 +254,14 @@ class Prelu(Kernel):
         own = float(first.single / self.target.single)
         below = float(first.single * second.single / self.target.single)
         sides = (
-            Scaled(multiplier(own, first.scale / self.target.scale), self.target).codes(steps),
-            Scaled(
-                multiplier(below, first.scale * second.scale / self.target.scale), self.target
-            ).codes(steps * slopes),
+            (own, first.scale / self.target.scale, FARTHEST, steps),
+            (below, first.scale * second.scale / self.target.scale, FARTHEST**2, steps * slopes),
         )
-        return np.where(steps >= 0, *sides)
+        above, under = (
+            Scaled(multiplier(runtime, exact, most), self.target).codes(whole)
+            for runtime, exact, most, whole in sides
+        )
+        return np.where(steps >= 0, above, under)
 
     @property
     def stray(self) -> Real:

@@ -7,8 +7,8 @@ import numpy as np
 from lipcert.errors import UnsupportedOp
 from lipcert.integer.litert.fixed_point import Multiplier, Real, Whole
 from lipcert.integer.litert.grid import Grid
-from lipcert.integer.litert.kernels import RELATIVE, Kernel
-from lipcert.integer.litert.requantising import WholeSums
+from lipcert.integer.litert.kernels import FARTHEST, RELATIVE, Kernel
+from lipcert.integer.litert.requantising import FAR, WholeSums
 from lipcert.integer.window import Window
 from lipcert.ops.quantize import Requantiser
 
@@ -95,7 +95,9 @@ class Mean(Kernel):
     def requantiser(self, first: bool) -> Requantiser:
         """Of sums of steps."""
         divisor = np.array(self.count)
-        return WholeSums(np.array(self.source.scale), divisor, self._factor().times, first)
+        factor = self._factor()
+        most = FAR / 2.0 ** max(0, int(factor.shift))
+        return WholeSums(np.array(self.source.scale), divisor, factor.times, first, most)
 
     def _factor(self) -> Multiplier:
         """Source steps to target steps, divided by the count and rounded down."""
@@ -105,7 +107,7 @@ class Mean(Kernel):
         exact = self.source.scale / self.target.scale / self.count
         if abs(float(found.value()) - exact) > 0.9 * RELATIVE * exact:
             raise UnsupportedOp("has scales too far apart for its fixed-point multiplier")
-        found.refuse_overflow(255 * self.count)
+        found.refuse_overflow(FARTHEST * self.count)
         return found
 
 

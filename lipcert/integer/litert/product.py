@@ -6,12 +6,10 @@ import numpy as np
 
 from lipcert.errors import BadFile, UnsupportedOp
 from lipcert.integer.litert.fixed_point import Real, Whole
-from lipcert.integer.litert.kernels import InDouble, Kernel, Scaled
-from lipcert.integer.litert.requantising import WholeSums
+from lipcert.integer.litert.kernels import FARTHEST, InDouble, Kernel, Scaled
 from lipcert.integer.window import Window
 from lipcert.ops.quantize import Requantiser
 
-FARTHEST = 255  # of an int8 code from its zero point
 LARGEST_SUM = 2**31 - 1  # of an int32 accumulator
 
 
@@ -80,4 +78,4 @@ class Product(Kernel):
 
     def requantiser(self, first: bool) -> Requantiser:
         """Of the accumulators."""
-        return WholeSums(self.unit, np.ones((), np.int64), self.scaled.rounded, first)
+        return self.scaled.of_sums(self.unit, first)

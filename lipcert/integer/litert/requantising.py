@@ -13,6 +13,7 @@ from lipcert.ops.quantize import Requantiser
 from lipcert.sets.enclosure import Interval
 
 FAR = 2.0**31  # no accumulator is larger
+STEPS = 3  # towards a side, beyond two roundings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,12 +25,14 @@ class WholeSums(Requantiser):
         divisor: whole; likewise.
         rounded: the kernel, from whole numbers to steps of its result.
         first: whether the node holds channels first.
+        most: no sum is larger, and the kernel can take it.
     """
 
     scale: NDArray[np.float64]
     divisor: Whole
     rounded: Callable[[Whole], Whole]
     first: bool
+    most: float = FAR
 
     def codes(self, box: Interval) -> tuple[Tensor, Tensor]:
         """The kernel at the least and at the largest whole number."""
@@ -37,13 +40,18 @@ class WholeSums(Requantiser):
         high = np.floor(self._units(box.upper, np.inf))
         return self._steps(low, box.lower), self._steps(high, box.upper)
 
+    def nearest(self, values: Tensor) -> Tensor:
+        """The kernel at the nearest whole number."""
+        return self._steps(np.rint(self._units(values, 0.0)), values)
+
     def _units(self, values: Tensor, side: float) -> NDArray[np.float64]:
-        """Quotients, rounded outward."""
+        """Quotients, moved to a side; NaN, what is left of an overflow, lies there."""
         found = values.detach().double().cpu().numpy()
         found = np.moveaxis(found, 1, -1) if self.first else found
-        outward = np.nextafter(found * self.divisor, side)
-        outward = np.nextafter(outward / self.scale, side)
-        return np.clip(np.nan_to_num(outward, nan=side, posinf=FAR, neginf=-FAR), -FAR, FAR)
+        units = np.nan_to_num(found * self.divisor / self.scale, nan=side, posinf=FAR, neginf=-FAR)
+        for _ in range(STEPS):
+            units = np.nextafter(units, side)
+        return np.clip(units, -self.most, self.most)
 
     def _steps(self, units: NDArray[np.float64], like: Tensor) -> Tensor:
         found = self.rounded(units.astype(np.int64)).astype(np.float64)

@@ -8,7 +8,7 @@ import tflite
 from lipcert.integer.litert.fixed_point import Real, Whole, nearest
 from lipcert.integer.litert.grid import Grid
 from lipcert.integer.litert.hard_swish import hard_swish_codes
-from lipcert.integer.litert.kernels import Kernel, Lookup, Rounded, Scaled, multiplier
+from lipcert.integer.litert.kernels import FARTHEST, Kernel, Lookup, Rounded, Scaled, multiplier
 from lipcert.read.litert_call import Call, computes
 from lipcert.read.tflite_rules.activation import CLAMPS
 
@@ -21,7 +21,7 @@ def requantise(call: Call) -> Kernel:
     if call.tensor(0).dtype == "float32":
         return Rounded(call.target())
     source, target = call.grid(0), call.target()
-    factor = multiplier(source.scale / target.scale, source.scale / target.scale)
+    factor = multiplier(source.scale / target.scale, source.scale / target.scale, FARTHEST)
     return _judged(source, target, Scaled(factor, target).codes(_steps(source)), lambda v: v)
 
 
@@ -30,7 +30,7 @@ def clamp(call: Call) -> Kernel:
     """Another scale, and a stop; the quotient of the scales in float32."""
     source, target = call.grid(0), call.target(CLAMPS[call.operator.kind])
     quotient = float(source.single / target.single)
-    factor = multiplier(quotient, source.scale / target.scale)
+    factor = multiplier(quotient, source.scale / target.scale, FARTHEST)
     return _judged(source, target, Scaled(factor, target).codes(_steps(source)), lambda v: v)
 
 
@@ -43,7 +43,7 @@ def leaky_relu(call: Call) -> Kernel:
     below = float(source.single * alpha / target.single)
     steps = _steps(source)
     sides = [
-        Scaled(multiplier(runtime, exact), target).codes(steps)
+        Scaled(multiplier(runtime, exact, FARTHEST), target).codes(steps)
         for runtime, exact in (
             (own, source.scale / target.scale),
             (below, source.scale * float(alpha) / target.scale),

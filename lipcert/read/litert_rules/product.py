@@ -59,7 +59,7 @@ def _product(
     source, target = call.grid(0), call.target(activation)
     unit = source.scale * _scales(call.tensor(1), weights, axis)
     factor = unit / target.scale
-    fixed = Scaled(multiplier(factor, factor), target)
+    fixed = Scaled(multiplier(factor, factor, 0), target)
     scaled = InDouble(factor, target) if window is None else fixed
     bias = _bias(call, len(weights))
     whole = weights.astype(np.int64)
