@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from lipcert.graph.on_grid import on_grid
 from lipcert.graph.pair import Pair
 from lipcert.methods.softmax import through_softmax
 from lipcert.numeric.memory import told_of_memory
@@ -64,7 +65,7 @@ class Method(ABC):
             OutOfMemory: an allocation failed.
         """
         with direct_arithmetic(), told_of_memory(f"bounding {region.batch} regions"):
-            body = pair.body()
+            body = on_grid(pair.body(), region)
             size = _rows_that_fit(body, placement)
             parts = [
                 self.bound(body, region.part(slice(first, first + size)), placement, watch)
