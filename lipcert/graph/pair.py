@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lipcert.errors import Mismatch
 from lipcert.graph.align import PairNode, aligned
+from lipcert.graph.exact_ties import with_exact_ties
 from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.graph.semantics import Semantics
 from lipcert.graph.simplify import simplify
@@ -63,6 +64,8 @@ class Pair:
         original, compressed = (with_relus(simplify(g)) for g in read)
         compressed = widened(original, compressed).under(semantics)
         original = original.under(Semantics.FLOAT32 if semantics in INTEGER else semantics)
+        if semantics == Semantics.REAL:
+            original, compressed = (with_exact_ties(graph) for graph in (original, compressed))
         pairs = aligned(original, compressed)
         return cls(original, compressed, pairs, files=files, read=read)
 
