@@ -15,6 +15,8 @@ from lipcert.sdp.chain import Chain
 from lipcert.sdp.maps import Array, Maps
 from lipcert.sdp.quadratic import add_layer, interior
 
+LEAST = 1e-60  # of what a layer sees: more than one that hardly moves, and no overflow
+
 
 def start(chain: Chain) -> tuple[Array, ...]:
     """Multipliers for which P without the output is positive definite at rho = 1."""
@@ -25,7 +27,7 @@ def start(chain: Chain) -> tuple[Array, ...]:
         assert done is not None, "the start is positive definite by construction"
         radius = (layer.upper - layer.lower) / 2
         seen = radius[:, None] * reached(done, layer.reads) * radius
-        found.append(np.full(layer.size, 1 / (2 * largest(seen))))
+        found.append(np.full(layer.size, 1 / (2 * max(largest(seen), LEAST))))
         add_layer(blocks, block, layer, found[-1])
     return tuple(found)
 
