@@ -89,7 +89,13 @@ def symbol_error(taps: tuple[int, int] | torch.Size) -> float:
     return 8 * gamma(wide + 2 * high + 8, torch.float64)
 
 
-def symbols(kernel: Tensor, rows: Tensor, columns: Tensor, order: tuple[int, int]) -> Tensor:
+def symbols(
+    kernel: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    order: tuple[int, int],
+    places: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
     r"""$\sum_q W_q e^{2 \pi i (f_1 q_1 / n_1 + f_2 q_2 / n_2)}$, off by `symbol_error`.
 
     Args:
@@ -97,21 +103,22 @@ def symbols(kernel: Tensor, rows: Tensor, columns: Tensor, order: tuple[int, int
         rows: (frequencies,) whole numbers f_1.
         columns: (frequencies',) whole numbers f_2.
         order: n_1 and n_2.
+        places: q_1 and q_2 of the taps; one after the other from zero by default.
 
     Returns:
         (2, ..., frequencies, frequencies'): real and imaginary parts.
     """
+    places = places or (torch.arange(kernel.shape[-2]), torch.arange(kernel.shape[-1]))
     (c1, s1), (c2, s2) = (
-        _phases(f, n, taps)
-        for f, n, taps in zip((rows, columns), order, kernel.shape[-2:], strict=True)
+        _phases(f, n, q) for f, n, q in zip((rows, columns), order, places, strict=True)
     )
     parts = torch.cat([kernel @ c2.T, kernel @ s2.T], -2)
     return torch.stack([torch.cat([c1, -s1], 1) @ parts, torch.cat([s1, c1], 1) @ parts])
 
 
-def _phases(frequencies: Tensor, order: int, taps: int) -> tuple[Tensor, Tensor]:
+def _phases(frequencies: Tensor, order: int, places: Tensor) -> tuple[Tensor, Tensor]:
     """Cosine and sine of f q / n of the circle, (frequencies, taps)."""
-    place = (frequencies[:, None] * torch.arange(taps)) % order
+    place = (frequencies[:, None] * places) % order
     cosine, sine = roots_of_unity(order)
     return cosine[place], sine[place]
 

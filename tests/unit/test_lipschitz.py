@@ -36,7 +36,7 @@ from lipcert.ops.tanh import Tanh
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Ball, Box
 
-QUICK = Effort(limit_seconds=2.0, ascent=Ascent(steps=4, starts=3))
+QUICK = Effort(limit_seconds=0.1, ascent=Ascent(steps=4, starts=3))
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
 
 

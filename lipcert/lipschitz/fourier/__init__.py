@@ -1,0 +1,1 @@
+"""LipSDP with one multiplier per channel: small blocks, frequency by frequency."""
