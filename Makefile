@@ -31,7 +31,7 @@ demo: $(VENV)/.run ## install, certify the shipped digits network's twins, write
 
 test: $(VENV)/.test ## install, run the tests
 	@echo "test: running pytest in $(WORKERS) processes"
-	@$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	@$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev ## check format, rules, types and import contracts
 	@echo "lint: ruff format, ruff check, pyright, import contracts"

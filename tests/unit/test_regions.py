@@ -111,7 +111,7 @@ def test_support_is_below_every_member(dtype: torch.dtype, scale: float) -> None
     centre = centres(3, 2, 6) * 3 - 1
     generator = torch.Generator().manual_seed(2)
     values = (torch.randn(8, 6, generator=generator, dtype=torch.float64) * scale).to(dtype)
-    rows = Rows.of(torch.arange(2).repeat_interleave(4), torch.zeros(8, dtype=torch.long))
+    rows = Rows.of(torch.arange(2).repeat_interleave(4))
     for region in (
         *(Box.around(centre, eps) for eps in (0.0, 1e-12, 0.3)),
         *(Ball.around(centre, eps) for eps in (0.0, 1e-12, 0.3, 3.0)),
@@ -131,7 +131,7 @@ def test_support_is_below_every_member(dtype: torch.dtype, scale: float) -> None
 
 def test_support_of_a_ball_beats_its_hull() -> None:
     region = Ball.around(torch.zeros(1, 100, dtype=torch.float64), 1.0)
-    rows = Rows.of(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long))
+    rows = Rows.of(torch.zeros(1, dtype=torch.long))
     functional = Functional(torch.ones(1, 100, dtype=torch.float64), (100,))
     least = Support.of(region, Placement()).least(functional, rows)
     assert least.item() == pytest.approx(-10.0, rel=1e-8)
