@@ -7,7 +7,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c co
 PINS   := pyproject.toml constraints.txt
 DIGITS := examples/digits
 
-# Two worker processes on two cores; one thread in each, so that they do not fight.
+# Two worker processes on two cores; one thread in each, so that they do not fight. A file stays in
+# one process: the blocks of a page of the documentation build on each other.
 WORKERS     ?= 2
 PYTEST_ARGS ?=
 BENCH_ARGS  ?=
@@ -31,7 +32,7 @@ demo: $(VENV)/.run ## install, certify the shipped digits network's twins, write
 
 test: $(VENV)/.test ## install, run the tests
 	@echo "test: running pytest in $(WORKERS) processes"
-	@$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	@$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev ## check format, rules, types and import contracts
 	@echo "lint: ruff format, ruff check, pyright, import contracts"

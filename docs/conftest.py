@@ -28,14 +28,6 @@ def run(example: Example) -> None:
     assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Blocks of a page build on each other: one process runs them all, in order."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
-
-
 @pytest.fixture(scope="module", autouse=True)
 def digits(tmp_path_factory: pytest.TempPathFactory):
     """The folder that the pages' commands are run in."""
