@@ -77,7 +77,7 @@ class Scaled(Kernel):
 
     def of_sums(self, unit: Real, first: bool) -> Requantiser:
         """The kernel on sums worth whole numbers of units."""
-        most = FAR / 2.0 ** max(0, int(self.factor.shift.max()))
+        most = FAR / 2.0 ** np.maximum(0, self.factor.shift)  # each channel has its own
         return WholeSums(unit, np.ones((), np.int64), self.rounded, first, most)
 
     @property

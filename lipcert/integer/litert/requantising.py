@@ -25,14 +25,14 @@ class WholeSums(Requantiser):
         divisor: whole; likewise.
         rounded: the kernel, from whole numbers to steps of its result.
         first: whether the node holds channels first.
-        most: no sum is larger, and the kernel can take it.
+        most: no sum is larger, and the kernel can take it; one per output or one for all.
     """
 
     scale: NDArray[np.float64]
     divisor: Whole
     rounded: Callable[[Whole], Whole]
     first: bool
-    most: float = FAR
+    most: NDArray[np.float64] | float = FAR
 
     def codes(self, box: Interval) -> tuple[Tensor, Tensor]:
         """The kernel at the least and at the largest whole number."""
