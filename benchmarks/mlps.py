@@ -64,7 +64,7 @@ def seeded(depth: int, width: int, seed: int = 0) -> Mlp:
 
 def trained(sizes: Sequence[int], seed: int = 0) -> Mlp:
     """On scikit-learn's digits, in the order of one seed; all images, none held back."""
-    from sklearn.datasets import load_digits  # noqa: PLC0415
+    from sklearn.datasets import load_digits  # noqa: PLC0415 - some rows only
 
     images, labels = (torch.as_tensor(part) for part in load_digits(return_X_y=True))
     images = images / 16

@@ -29,6 +29,7 @@ from lipcert.certificate.result import (
     status_of,
 )
 from lipcert.certificate.verdict import Verdict
+from lipcert.errors import BadInput
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Ball, Box, Grid, Region
 
@@ -118,7 +119,9 @@ def _result(
 @singledispatch
 def region_of(region: Region) -> tuple[BoxRegion | BallRegion | GridRegion, Arrays]:
     """What a region is called, and the arrays that define it."""
-    raise NotImplementedError(f"no certificate of a {type(region).__name__}")
+    raise BadInput(
+        f"certificate: a {type(region).__name__} cannot be stored; use Box, Ball or Grid"
+    )
 
 
 @region_of.register

@@ -7,6 +7,8 @@ from rich.text import Text
 
 from lipcert.compress.allocation import Allocation
 from lipcert.report.number import above
+from lipcert.report.report import Report
+from lipcert.report.word import region_words
 
 
 def allocation_table(made: Allocation) -> Group:
@@ -32,8 +34,10 @@ def _share(drift: float, total: float) -> tuple[str, str]:
 def _sizes(made: Allocation) -> list[RenderableType]:
     """Sizes in words: first all that is stored, then the files."""
     lines = [f"allocated: {made.size} bytes of codes, scales and floats"]
+    terms = f"over {region_words(made.certificate.region)} ({Report(made.certificate).how})"
     lines += [
-        f"{trial.bits} bits everywhere: {trial.size} bytes, proved drift {above(trial.drift)}"
+        f"{trial.bits} bits everywhere: {trial.size} bytes, "
+        f"proved drift {above(trial.drift)} {terms}"
         for trial in made.uniform
     ]
     before, after = made.file_sizes

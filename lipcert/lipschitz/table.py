@@ -45,4 +45,4 @@ def lipschitz_table(bounds: Mapping[str, LipschitzBound]) -> Group:
 
 def _title(bound: LipschitzBound) -> str:
     where = "all inputs" if bound.region is None else region_words(bound.region)
-    return f"Lipschitz constants in the l{bound.norm} norm, over {where}"
+    return f"Lipschitz constants in the l{bound.norm} norm, over {where}, in real arithmetic"

@@ -62,6 +62,12 @@ class File:
         return method_words(self.result.method)
 
     @property
+    def terms(self) -> str:
+        """Where, in which arithmetic and by what a bound holds: no bound is told without them."""
+        semantics = self.document.claim.semantics.compressed
+        return f"over {self.region}, in {semantics} arithmetic, by {self.method}"
+
+    @property
     def proved(self) -> float:
         """Upper bound of the drift over everything."""
         return max(inf if bound is None else bound for bound in self.result.max_drift)
@@ -84,8 +90,16 @@ class File:
         )  # fmt: skip
         threshold = self.document.claim.threshold
         if threshold is not None:
-            return f"{_held(self.result.status, threshold)} {_bound(most)} {beside}"
-        return f"{_bound(most)} {beside}"
+            return f"{_held(self.result.status, threshold)} {self._bound(most)} {beside}"
+        return f"{self._bound(most)} {beside}"
+
+    def _bound(self, most: float) -> str:
+        if most == inf:
+            return f"No finite bound was proved {self.terms}."
+        return (
+            f"It is proved, {self.terms}, that no output of the compressed network is further "
+            f"than {above(most)} from the original's."
+        )
 
 
 def _held(status: Verdict, threshold: float) -> str:
@@ -95,12 +109,3 @@ def _held(status: Verdict, threshold: float) -> str:
     if status is Verdict.REFUTED:
         return f"An input was found on which an output drifts by more than the allowed {limit}."
     return f"It is open whether drift stays within the allowed {limit}."
-
-
-def _bound(most: float) -> str:
-    if most == inf:
-        return "No finite bound was proved."
-    return (
-        f"It is proved that no output of the compressed network is further than {above(most)} "
-        + ("from the original's.")
-    )

@@ -3,7 +3,7 @@
 from junitparser import Failure, JUnitXml, TestCase, TestSuite
 
 from lipcert.certificate.verdict import Verdict
-from lipcert.report.report import Report, Row
+from lipcert.report.report import Report
 
 
 def junit(report: Report, name: str) -> str:
@@ -15,7 +15,7 @@ def junit(report: Report, name: str) -> str:
     """
     suite = TestSuite(name)
     for number, row in enumerate(report.rows):
-        suite.add_testcase(_case(number, row, name))
+        suite.add_testcase(_case(number, row.verdict, report.around(number, row), name))
     suite.add_property("verdict", report.sentence)
     for warning in report.warnings:
         suite.add_property("warning", warning)
@@ -25,9 +25,9 @@ def junit(report: Report, name: str) -> str:
     return document.tostring().decode()
 
 
-def _case(number: int, row: Row, suite: str) -> TestCase:
+def _case(number: int, verdict: Verdict, words: str, suite: str) -> TestCase:
     case = TestCase(f"input {number}", classname=suite)
-    case.system_out = row.sentence
-    if row.verdict is not Verdict.PROVED:
-        case.result = [Failure(row.sentence, str(row.verdict))]
+    case.system_out = words
+    if verdict is not Verdict.PROVED:
+        case.result = [Failure(words, str(verdict))]
     return case

@@ -77,11 +77,13 @@ def _overview(files: Sequence[File]) -> Sheet:
         (
             file.title,
             file.region,
+            file.document.claim.semantics.compressed,
+            file.method,
             above(file.proved),
             "-" if file.seen is None else below(max(file.seen)),
             str(file.result.status),
         )
         for file in files
     )
-    heads = ("Networks", "Regions", "Proved", "Seen", "Verdict")
-    return Sheet("All certificates", heads, rows, numeric=True)
+    heads = ("Networks", "Regions", "Arithmetic", "Method", "Proved", "Seen", "Verdict")
+    return Sheet("All certificates: largest drift", heads, rows)

@@ -87,9 +87,19 @@ class Report:
     @property
     def sentence(self) -> str:
         """The verdict in one line of plain words."""
+        where = region_words(self.certificate.region)
+        return f"{self.verdict.upper()} ({self.how}): over {where} {self._finding()}"
+
+    @property
+    def how(self) -> str:
+        """Method and arithmetic: no bound is told without them."""
         made = self.certificate
-        how = f"{method_words(made.method)}, {made.semantics} arithmetic"
-        return f"{self.verdict.upper()} ({how}): over {region_words(made.region)} {self._finding()}"
+        return f"{method_words(made.method)}, {made.semantics} arithmetic"
+
+    def around(self, number: int, row: Row) -> str:
+        """What is known around one input, in words."""
+        region = region_words(self.certificate.region.part(slice(number, number + 1)))
+        return f"{row.sentence} over {region} ({self.how})"
 
     @property
     def runtime(self) -> Interval | None:

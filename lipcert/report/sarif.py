@@ -64,7 +64,7 @@ def _findings(report: Report) -> list[tuple[str, Level, str]]:
     for number, row in enumerate(report.rows):
         if row.verdict is not Verdict.PROVED:
             rule, level = DRIFT[row.verdict]
-            found.append((rule, level, f"input {number}: {row.sentence}"))
+            found.append((rule, level, f"input {number}: {report.around(number, row)}"))
     for number, verdict in enumerate(report.certificate.agreement or ()):
         if verdict is Verdict.REFUTED:
             text = f"input {number}: the two networks name different labels on a nearby input"

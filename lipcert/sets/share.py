@@ -1,6 +1,6 @@
 """Parts of a bound, by what causes them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,9 +37,14 @@ PRECISION = (Cause.WEIGHTS, Cause.QUANTISER, Cause.SATURATION)
 
 def costliest(shares: Sequence[Share]) -> str | None:
     """The node whose precision adds most, mean over the rows; None where none adds anything."""
+    return costliest_of((share.node, share.cause, float(share.drift.mean())) for share in shares)
+
+
+def costliest_of(means: Iterable[tuple[str, str, float]]) -> str | None:
+    """The same of nodes, causes and mean drifts."""
     costs: dict[str, float] = {}
-    for share in shares:
-        if share.cause in PRECISION:
-            costs[share.node] = costs.get(share.node, 0.0) + float(share.drift.mean())
+    for node, cause, mean in means:
+        if cause in PRECISION:
+            costs[node] = costs.get(node, 0.0) + mean
     worst = max(costs, key=lambda node: costs[node], default=None)
     return worst if worst is not None and costs[worst] > 0 else None

@@ -172,6 +172,8 @@ def test_every_chapter_has_something_to_say(written: dict[str, Path]) -> None:
     for chapter in scan():
         assert f"### {chapter.title}" in text
     assert "**REFUTED. An input was found" in text
+    terms = "over 3 boxes of radius 0.01, in real arithmetic, by twin bounds"
+    assert f"It is proved, {terms}, that" in text
 
 
 def test_the_pdf_is_tagged(written: dict[str, Path]) -> None:
@@ -184,6 +186,7 @@ def test_several_certificates_have_an_overview(stored: Stored) -> None:
     told = page([File(stored), File(stored)])
     assert told.overview is not None
     assert len(told.overview.rows) == 2
+    assert told.overview.heads[1:4] == ("Regions", "Arithmetic", "Method")
     assert formats.markdown(told).count("\n## ") == 2
     assert formats.pdf(told).startswith(b"%PDF-")
 

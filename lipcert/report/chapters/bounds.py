@@ -1,6 +1,7 @@
 """Proved beside observed, output by output."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from math import inf
 
 from lipcert.report.blocks import Block, Chart, Sheet, Words
@@ -19,7 +20,8 @@ class Bounds(Chapter):
 
     def blocks(self, file: File) -> Iterator[Block]:
         """A chart, and the same numbers as a table."""
-        outputs = _worst(_outputs(file))
+        every = _outputs(file)
+        outputs = _worst(every)
         finite = [o for o in outputs if max(map(abs, o.proved)) < inf]
         if finite:
             yield Chart(
@@ -37,21 +39,21 @@ class Bounds(Chapter):
             tuple(output.cells() for output in outputs),
             numeric=True,
         )
-        total = len(_outputs(file))
-        if total > len(outputs):
-            yield Words(f"The {len(outputs)} outputs with the largest bounds, of {total}.")
+        if len(every) > len(outputs):
+            yield Words(f"The {len(outputs)} outputs with the largest bounds, of {len(every)}.")
         yield Words(
             "Proved bounds are rounded outward, observed ones inward. The truth lies between them; "
             "the ratio says how much room there is."
         )
 
 
+@dataclass(frozen=True, slots=True)
 class Output:
-    """One output over all regions."""
+    """One output over all regions: lower and upper bound, lowest and highest that was seen."""
 
-    def __init__(self, name: str, proved: tuple[float, float], seen: tuple[float, float] | None):
-        """Lower and upper bound, lowest and highest that was seen."""
-        self.name, self.proved, self.seen = name, proved, seen
+    name: str
+    proved: tuple[float, float]
+    seen: tuple[float, float] | None
 
     def cells(self) -> tuple[str, ...]:
         """As text."""
@@ -87,5 +89,5 @@ def _outputs(file: File) -> list[Output]:
 
 def _worst(outputs: list[Output]) -> list[Output]:
     """Those with the largest bounds, in their own order."""
-    largest = sorted(outputs, key=lambda o: -max(map(abs, o.proved)))[:MOST]
-    return [output for output in outputs if output in largest]
+    places = sorted(range(len(outputs)), key=lambda k: -max(map(abs, outputs[k].proved)))[:MOST]
+    return [outputs[k] for k in sorted(places)]

@@ -6,9 +6,9 @@ from lipcert.report.blocks import Block, Chart, Sheet, Words
 from lipcert.report.chapter import Chapter
 from lipcert.report.drawing import stacks
 from lipcert.report.file import File
+from lipcert.sets.share import costliest_of
 
 VISIBLE = 5e-4  # of the bound: smaller shares are summed up in one row
-PRECISION = ("weights", "quantiser", "saturation")
 
 
 class Budget(Chapter):
@@ -38,12 +38,8 @@ class Budget(Chapter):
             tuple(rows),
             numeric=True,
         )
-        costs: dict[str, float] = {}
-        for node, cause, mean in means:
-            if cause in PRECISION:
-                costs[node] = costs.get(node, 0.0) + mean
-        worst = max(costs, key=lambda node: costs[node], default=None)
-        if worst is not None and costs[worst] > 0:
+        worst = costliest_of(means)
+        if worst is not None:
             yield Words(f"The layer to keep at higher precision first is {worst}.")
 
 
