@@ -28,6 +28,7 @@ from lipcert.walk.guard import direct_arithmetic
 from lipcert.walk.progress import Watch, quiet
 
 LIMIT_SECONDS = 60.0
+SUM = "sum of both"  # a bound of the difference
 VERSIONS = ("lipcert", "torch", "numpy")
 
 
@@ -105,11 +106,12 @@ def lipschitz(
     first, second = (_slopes(graph, region, effort, watch) for graph in graphs)
     both = {f"original:{name}": sector for name, sector in first.items()}
     both |= {f"compressed:{name}": sector for name, sector in second.items()}
-    return PairBounds(
-        _bound(network.original, first, asked),
-        _bound(network.compressed, second, asked),
-        _bound(network.joined(), both, asked),
-    )
+    original = _bound(network.original, first, asked)
+    compressed = _bound(network.compressed, second, asked)
+    total = up(original.upper_per_region + compressed.upper_per_region)
+    difference = _bound(network.joined(), both, asked)
+    difference = replace(difference, proofs={**difference.proofs, SUM: Proved(total)})
+    return PairBounds(original, compressed, difference)
 
 
 @dataclass(frozen=True, slots=True)

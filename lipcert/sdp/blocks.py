@@ -1,5 +1,6 @@
 """Symmetric matrices in blocks: Cholesky factors, solves and inverses that keep the sparsity."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -75,6 +76,38 @@ def factor(sizes: Sequence[int], matrix: Mapping[tuple[int, int], Array]) -> Fac
                 part = done[i, j] @ done[k, j].T
                 rest[i, k] = rest[i, k] - part if (i, k) in rest else -part
     return Factor(tuple(sizes), done, tuple(below))
+
+
+def extended(done: Factor, row: Mapping[int, Array], diagonal: Array) -> Factor | None:
+    """The factor of a matrix with one more block row and column at its end."""
+    half = done.forward({j: part.T for j, part in row.items()})
+    rest = diagonal - np.sum([part.T @ part for part in half.values()], axis=0)
+    last = factor((len(diagonal),), {(0, 0): rest})
+    if last is None:
+        return None
+    number = len(done.sizes)
+    blocks = done.blocks | {(number, j): part.T for j, part in half.items()}
+    below = [(*rows, number) if j in half else rows for j, rows in enumerate(done.below)]
+    blocks[number, number] = last.blocks[0, 0]
+    return Factor((*done.sizes, len(diagonal)), blocks, (*below, ()))
+
+
+def inverse(done: Factor) -> Array:
+    """P^{-1}, dense, from the last block up: a row needs only the rows below that it reads."""
+    ends = np.cumsum((0, *done.sizes)).tolist()
+    rows = [slice(a, b) for a, b in itertools.pairwise(ends)]
+    full = np.zeros((ends[-1], ends[-1]))
+    for j in range(len(rows) - 1, -1, -1):
+        root = triangular(done.blocks[j, j], np.eye(done.sizes[j]))
+        own, later = root.T @ root, slice(ends[j + 1], None)
+        reads = {i: done.blocks[i, j] @ root for i in done.below[j]}
+        for i, part in reads.items():
+            full[rows[j], later] -= part.T @ full[rows[i], later]
+        full[later, rows[j]] = full[rows[j], later].T
+        for i, part in reads.items():
+            own -= part.T @ full[rows[i], rows[j]]
+        full[rows[j], rows[j]] = (own + own.T) / 2
+    return full
 
 
 def triangular(lower: Array, values: Array, transposed: bool = False) -> Array:

@@ -1,5 +1,6 @@
 """The search for multipliers that prove a small Lipschitz constant."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -9,13 +10,19 @@ import numpy as np
 
 from lipcert.sdp.blocks import factor
 from lipcert.sdp.chain import Chain
+from lipcert.sdp.curvature import LogDet
 from lipcert.sdp.maps import Array
+from lipcert.sdp.path import follow
+from lipcert.sdp.program import Program, reached
 from lipcert.sdp.proof import LipschitzProof
 from lipcert.sdp.quadratic import interior
-from lipcert.sdp.start import largest, reached, start
+from lipcert.sdp.spectrum import largest
 from lipcert.sdp.verify import verified
 
-INFLATIONS = tuple(4.0**k * 1e-14 for k in range(22))  # up to a twentieth of rho
+log = logging.getLogger(__name__)
+HALF = 0.5  # of the largest t that the starting multipliers prove
+GAP = 5e-4  # relative, between the constant and what LipSDP cannot beat
+INFLATIONS = tuple(8.0**k * 1e-13 for k in range(13))  # up to a hundredth of rho
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +64,50 @@ def search(
     Returns:
         A constant that rests on `verified` alone.
     """
-    began = time.perf_counter()
+    clock = _Clock(time.perf_counter(), limit_seconds)
     if not chain.output.nonzero().any():
         return LipschitzProof(0.0, 0.0, tuple(np.ones(layer.size) for layer in chain.layers), 0.0)
-    multipliers = start(chain)
-    watch(Progress("start", math.sqrt(constant(chain, multipliers)), 0.0, _since(began)))
-    return proved(chain, multipliers, 0.0)
+    program = Program.of(chain)
+    multipliers, lower = program.first, 0.0
+    try:
+        first = np.concatenate([[HALF], program.first])
+        for found in follow(LogDet(program), first, (1 + GAP) ** 2 - 1):
+            multipliers = found.point[1:]
+            lower = program.scales[-1] / math.sqrt(found.most)
+            upper = program.scales[-1] / math.sqrt(found.point[0])
+            watch(Progress("searching", upper, lower, clock.seconds))
+            if clock.out():
+                break
+    except KeyboardInterrupt:
+        log.warning("interrupted: proving the best constant so far")
+    return proved(chain, program.original(multipliers), lower)
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Whether another step as long as the longest so far would pass the limit."""
+
+    began: float
+    limit: float
+    longest: float = 0.0
+    last: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Since the search began."""
+        return time.perf_counter() - self.began
+
+    def out(self) -> bool:
+        """Counts a step."""
+        now = self.seconds
+        self.longest, self.last = max(self.longest, now - self.last), now
+        return now + self.longest > self.limit
 
 
 def constant(chain: Chain, multipliers: Sequence[Array]) -> float:
     """Square of the Lipschitz constant that multipliers at rho = 1 give, in float64."""
     done = factor(chain.sizes, interior(chain, multipliers, 1.0))
-    return math.inf if done is None else largest(reached(done, chain.output))
+    return math.inf if done is None else largest(reached(done, chain.output.weight))
 
 
 def proved(chain: Chain, multipliers: Sequence[Array], lower: float) -> LipschitzProof:
@@ -87,7 +126,3 @@ def proved(chain: Chain, multipliers: Sequence[Array], lower: float) -> Lipschit
             upper = math.nextafter(math.sqrt(rho), math.inf)
             return LipschitzProof(upper, lower, scaled, inflation)
     return LipschitzProof(math.inf, lower, tuple(multipliers), math.inf)
-
-
-def _since(began: float) -> float:
-    return time.perf_counter() - began
