@@ -13,12 +13,19 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from lipcert.compress.codes import Coded
+from lipcert.errors import LipcertError
 from lipcert.read.onnx import read_onnx
 from lipcert.read.onnx_file import constant_of, open_model
 
 OPSET, IR = 21, 10  # the first that have INT4
 PER_CHANNEL = 13  # the first opset with scales along an axis
 NARROW = 4
+CONVERSION = (
+    RuntimeError,
+    onnx.version_converter.ConvertError,
+    onnx.shape_inference.InferenceError,
+    onnx.checker.ValidationError,
+)  # what the converter raises at operators that it does not know
 RUNTIME = "com.microsoft"  # has DequantizeLinear for INT4 at any opset
 
 
@@ -39,15 +46,16 @@ def _raised(model: ModelProto) -> ModelProto:
     """The same network at the opset that has INT4; as it is where the converter changes it."""
     try:
         raised = onnx.version_converter.convert_version(model, OPSET)
-    except RuntimeError:  # an operator that the converter does not know
+        same = _hash(raised) == _hash(model)
+    except (*CONVERSION, LipcertError):
         return model
+    return raised if same else model
+
+
+def _hash(model: ModelProto) -> str:
+    """Of the network as it is read."""
     with TemporaryDirectory() as folder:
-        hashes: list[str] = []
-        for place, version in enumerate((model, raised)):
-            path = Path(folder) / f"{place}.onnx"
-            path.write_bytes(version.SerializeToString())
-            hashes.append(read_onnx(path).content_hash())
-    return raised if hashes[0] == hashes[1] else model
+        return read_onnx(written(model, Path(folder) / "model.onnx")).content_hash()
 
 
 def quantised(model: ModelProto, weights: Mapping[str, Coded]) -> ModelProto:

@@ -110,6 +110,36 @@ def test_every_reader_sees_the_same_weights(
     assert np.array_equal(runtime(place, inputs), runtime(again, inputs))
 
 
+@pytest.mark.parametrize("bits", WIDTHS)
+@pytest.mark.parametrize("failure", ["refuses", "changes the network"])
+def test_a_file_that_cannot_be_converted_keeps_its_opset(
+    onnx_file: Maker,
+    runtime: Runtime,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: str,
+    bits: int,
+) -> None:
+    nodes, tensors, shape = LAYERS["transposed gemm"]
+    path = onnx_file(nodes, tensors, ("N", *shape), opset=11)
+    other = onnx.load(onnx_file(nodes, {"w": rand(5, 7, seed=2)}, ("N", *shape), name="b.onnx"))
+
+    def convert(_model: onnx.ModelProto, _opset: int) -> onnx.ModelProto:
+        if failure == "refuses":
+            raise onnx.version_converter.ConvertError("no adapter")
+        return other
+
+    monkeypatch.setattr(onnx.version_converter, "convert_version", convert)
+    place, values = compressed(path, bits)
+    assert {(o.domain, o.version) for o in onnx.load(place).opset_import} == {
+        ("", 11), ("com.microsoft", 1),
+    }  # fmt: skip
+    inputs = rand(3, *shape, seed=1)
+    again = onnx_file(nodes, {"w": values.astype(np.float32)}, ("N", *shape))
+    assert np.array_equal(runtime(place, inputs), runtime(again, inputs))
+    (op,) = (n.op for n in read_onnx(place).nodes if isinstance(n.op, Linear))
+    assert np.array_equal(op.weight.numpy(), values)
+
+
 def test_weights_in_constant_nodes_and_outside_the_file(
     onnx_file: Maker, tmp_path: Path, runtime: Runtime
 ) -> None:
