@@ -20,6 +20,7 @@ from lipcert.graph.layer_graph import LayerGraph
 from lipcert.graph.pair import Pair
 from lipcert.graph.semantics import Semantics
 from lipcert.integer import overflow
+from lipcert.integer.excess import excess_of
 from lipcert.methods.base import Method
 from lipcert.methods.twin import TwinBounds
 from lipcert.numeric.placement import Placement
@@ -62,14 +63,20 @@ def load_pair(
     if not isinstance(original, nn.Module) and not isinstance(compressed, nn.Module):
         files = (Path(original), Path(compressed))
     pair = Pair.of(graphs[0], graphs[1], files, semantics)
+    if semantics == Semantics.ORT_X86_SAT16 and files is not None and _is_onnx(files[1]):
+        lost = excess_of(pair.compressed, read_integer(files[1]))
+        pair = replace(pair, compressed=replace(pair.compressed, excess=lost))
     how = "node by node" if pair.aligned else "as one joint graph: no alignment was found"
     LOG.info("%s and %s: paired %s", graphs[0].source, graphs[1].source, how)
     return pair
 
 
-def _runnable(files: tuple[Path, Path] | None) -> tuple[Path, Path] | None:
-    """Both files where ONNX Runtime can replay inputs on them."""
-    return files if files is not None and all(map(_is_onnx, files)) else None
+def _runnable(pair: Pair) -> tuple[Path, Path] | None:
+    """Both files where ONNX Runtime, optimisation off, can replay inputs: it saturates nothing."""
+    files = pair.files
+    if files is None or pair.compressed.semantics == Semantics.ORT_X86_SAT16:
+        return None
+    return files if all(map(_is_onnx, files)) else None
 
 
 def _is_onnx(path: Path) -> bool:
@@ -123,7 +130,7 @@ def certify(
     LOG.info(
         "%s: %d regions bounded in %.1f s", type(method).__name__, region.batch, proved - start
     )
-    observed = attack.observe(pair, region, placement, _runnable(pair.files), watch)
+    observed = attack.observe(pair, region, placement, _runnable(pair), watch)
     seconds = {"bounds": proved - start, "attack": time.perf_counter() - proved}
     LOG.info("drift searched for in %.1f s", seconds["attack"])
     labels = len(pair.original.output.shape) == 1 and pair.original.output.shape[0] > 1
@@ -156,28 +163,14 @@ def fitting(pair: Pair, region: Region) -> None:
 
 
 def _saturation(pair: Pair, region: Region) -> Saturation | None:
-    """Layers whose pair sums may saturate on x86 without VNNI; None for files without int8.
-
-    Raises:
-        UnsupportedOp: under `ort-x86-sat16`, where that cannot be excluded.
-    """
-    wanted = pair.compressed.semantics == Semantics.ORT_X86_SAT16
+    """Layers whose pair sums may saturate on x86 without VNNI; None for files without int8."""
     if pair.files is None or not _is_onnx(pair.files[1]) or not _quantised(pair.compressed):
-        if wanted:
-            raise UnsupportedOp("ort-x86-sat16: the compressed network is no quantised ONNX file")
         return None
     try:
         report = overflow(read_integer(pair.files[1]), region)
     except UnsupportedOp:
-        if wanted:
-            raise
         return None
     unsafe = [layer.name for layer in report.layers if not layer.safe]
-    if wanted and unsafe:
-        raise UnsupportedOp(
-            f"ort-x86-sat16: sums may saturate in {', '.join(unsafe)}, which is not bounded; "
-            f"certify under int8 and {' or '.join(report.remedies)}"
-        )
     return Saturation(unsafe_layers=tuple(unsafe), remedies=tuple(report.remedies))
 
 

@@ -141,7 +141,7 @@ def _observed(field: Field, shape: tuple[int, ...], files: tuple[Path, Path] | N
         row = int((~extremes.isfinite()).any(1).nonzero()[0])
         raise NotFinite(f"attack: the networks overflow on the inputs of row {row}")
     differ = _differing(field.goals, rows, points, values)
-    runtime, name = None, "no files to run"
+    runtime, name = None, "not replayed"
     if files is not None:
         runtime, name = _replayed(files, record, outputs, shape)
         differ = _confirmed(files, differ)

@@ -85,5 +85,5 @@ def _without_softmax(graph: LayerGraph) -> LayerGraph:
     """The graph up to a final Softmax, or the graph itself."""
     last = graph.output
     if isinstance(last.op, Softmax) and last.inputs == (graph.nodes[-2].name,):
-        return LayerGraph(graph.nodes[:-1], graph.source)
+        return replace(graph, nodes=graph.nodes[:-1])
     return graph

@@ -9,8 +9,8 @@ ARITHMETIC = {
     "like are right to 2^-20 of the larger of 1 and their input.",
     "int8": "The compressed network is executed by integer kernels with float32 requantisation, or "
     "as its QDQ graph in float32; the original is executed in float32.",
-    "ort-x86-sat16": "As int8, on x86 processors that add pairs of products in 16 bits; the "
-    "compressed network was shown not to saturate there.",
+    "ort-x86-sat16": "As int8, on x86 processors that add pairs of products in 16 bits, saturating "
+    "sums included.",
     "litert": "The compressed network is executed by LiteRT's reference kernels on int8 codes (op "
     "resolver BUILTIN_REF); its other kernels may round otherwise. The original is executed in "
     "float32.",

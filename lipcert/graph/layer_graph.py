@@ -8,11 +8,13 @@ from pathlib import Path
 from torch import Tensor
 
 from lipcert.errors import UnsupportedOp
+from lipcert.graph.excess import Excess
 from lipcert.graph.semantics import Semantics
 from lipcert.numeric.placement import Placement
 from lipcert.ops.functional import Shape
 from lipcert.ops.kinds import Op
 from lipcert.ops.quantize import Quantize
+from lipcert.sets.enclosure import Interval
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,12 +39,15 @@ class LayerGraph:
         source: where it came from, for messages.
         semantics: the arithmetic that it is executed in.
         path: the file that it was read from, if any.
+        excess: what kernels may add to the exact value of a node, by its name; None where that
+            was not looked into.
     """
 
     nodes: tuple[Node, ...]
     source: str = "network"
     semantics: Semantics = Semantics.REAL
     path: Path | None = None
+    excess: Mapping[str, Excess] | None = None
 
     def __post_init__(self) -> None:
         """Check the order; a reader that breaks it is a bug of ours."""
@@ -75,8 +80,7 @@ class LayerGraph:
         """Every node's value on a batch (batch, *input shape)."""
         values = {self.input.name: inputs}
         for node in self.nodes[1:]:
-            assert node.op is not None
-            values[node.name] = node.op.value(*(values[name] for name in node.inputs))
+            values[node.name] = self._value(node, *(values[name] for name in node.inputs))
         return values
 
     def __call__(self, inputs: Tensor) -> Tensor:
@@ -84,12 +88,19 @@ class LayerGraph:
         last = {name: node.name for node in self.nodes for name in node.inputs}
         values = {self.input.name: inputs}
         for node in self.nodes[1:]:
-            assert node.op is not None
-            values[node.name] = node.op.value(*(values[name] for name in node.inputs))
+            values[node.name] = self._value(node, *(values[name] for name in node.inputs))
             for name in set(node.inputs):
                 if last[name] == node.name:
                     del values[name]
         return values[self.output.name]
+
+    def _value(self, node: Node, *inputs: Tensor) -> Tensor:
+        """With what the node's kernel adds to it at these very inputs."""
+        assert node.op is not None
+        value = node.op.value(*inputs)
+        kernel = None if self.excess is None else self.excess.get(node.name)
+        added = None if kernel is None else kernel.over(Interval.point(inputs[0]))
+        return value if added is None else value + added.centre
 
     def placed(self, placement: Placement) -> "LayerGraph":
         """The same network with weights on a device and in a dtype."""

@@ -1,8 +1,11 @@
 """Products as matrix products: one row of codes per output place."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lipcert.errors import BadFile
 from lipcert.integer.encoding import Codes
@@ -23,7 +26,7 @@ class Unrolled:
     outer: tuple[int, ...]
     channels_second: bool
 
-    def rolled(self, parts: list[Codes]) -> Codes:
+    def rolled(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """Results (places, outputs) of each group as one array with the product's axes."""
         whole = np.concatenate(parts, axis=1).reshape(*self.outer, -1)
         return np.moveaxis(whole, -1, 1) if self.channels_second else whole

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lipcert.methods.crown_rule import asked
+from lipcert.methods.crown_rule import asked, per_channel
 from lipcert.methods.twin_rule import AffineStep, Double, ElementwiseStep, TwinRule
 from lipcert.numeric.placement import Placement
 from lipcert.ops.functional import Functional, Shape
@@ -47,13 +47,24 @@ class _Recorded:
         return self.rule.finish(state, rows)
 
 
-def budget(
-    twins: Mapping[str, Twin], rule: TwinRule, drift: Interval, placement: Placement
-) -> tuple[Share, ...]:
-    """What each source adds to the twin bound on the largest drift of every row.
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What is known of a pair besides the rule of its walks.
 
     Args:
         twins: enclosures of every pair node.
+        excess: what saturating sums may add to g's nodes, by their names.
+    """
+
+    twins: Mapping[str, Twin]
+    excess: Mapping[str, Interval | None]
+
+
+def budget(seen: Seen, rule: TwinRule, drift: Interval, placement: Placement) -> tuple[Share, ...]:
+    """What each source adds to the twin bound on the largest drift of every row.
+
+    Args:
+        seen: of the pair.
         rule: of the walk that bounded the outputs.
         drift: twin bounds of the outputs, (batch, *output shape).
         placement: of the walk.
@@ -61,7 +72,7 @@ def budget(
     Returns:
         Shares in the order of the layers; over all of them they sum to the bound.
     """
-    rows = [_of_row(twins, rule, drift, row, placement) for row in range(len(drift.lower))]
+    rows = [_of_row(seen, rule, drift, row, placement) for row in range(len(drift.lower))]
     return tuple(
         Share(cause, node, torch.stack([row[cause, node] for row in rows]).double().cpu())
         for cause, node in rows[0]
@@ -69,7 +80,7 @@ def budget(
 
 
 def _of_row(
-    twins: Mapping[str, Twin], rule: TwinRule, drift: Interval, row: int, placement: Placement
+    seen: Seen, rule: TwinRule, drift: Interval, row: int, placement: Placement
 ) -> dict[tuple[Cause, str], Tensor]:
     """Shares of one row's worst output."""
     sides = torch.stack([drift.lower[row].flatten(), -drift.upper[row].flatten()])
@@ -80,13 +91,13 @@ def _of_row(
     recorded = _Recorded(rule, {})
     names = tuple(rule.nodes)
     bound = least(names, names[-1], query, recorded, placement)[0]
-    shares = _forward(twins, rule, recorded.states, row)
+    shares = _forward(seen, rule, recorded.states, row)
     rest = -bound - sum(shares.values(), torch.zeros_like(bound))
     return shares | {(Cause.ROUNDING, ""): rest}
 
 
 def _forward(
-    twins: Mapping[str, Twin], rule: TwinRule, states: Mapping[str, Double], row: int
+    seen: Seen, rule: TwinRule, states: Mapping[str, Double], row: int
 ) -> dict[tuple[Cause, str], Tensor]:
     """Values of f under the chosen lines from the worst corner on, and what each node adds."""
     names = list(rule.nodes)
@@ -100,10 +111,13 @@ def _forward(
         if isinstance(step, AffineStep):
             values[name] = inputs[0] if step.original is None else step.original.value(*inputs)
             parts = {Cause.WEIGHTS: _weights(step, inputs, state.drift)}
+            if node.compressed_op is not None and node.compressed.name in seen.excess:
+                lost = seen.excess[node.compressed.name]
+                parts[Cause.SATURATION] = _saturated(state.drift, lost, row, parts[Cause.WEIGHTS])
         else:
             values[name] = _on_lines(step, inputs[0], state.original, row)
             added = _planes(step, inputs[0], state.drift, row)
-            parts = _named(added, node.compressed_op, twins[node.inputs[0]].compressed, row)
+            parts = _named(added, node.compressed_op, seen.twins[node.inputs[0]].compressed, row)
         for cause, part in parts.items():
             key = cause, node.original.name
             shares[key] = shares.get(key, torch.zeros_like(part)) - part
@@ -132,6 +146,15 @@ def _weights(step: AffineStep, inputs: list[Tensor], drift: Functional | None) -
         ]
         added = ends[0] - ends[1]
     return (drift.in_natural_order() * added).sum()
+
+
+def _saturated(drift: Functional | None, excess: Interval | None, row: int, like: Tensor) -> Tensor:
+    """What saturating pair sums take at worst, from their middle on; on maps per channel."""
+    if drift is None or excess is None:
+        return torch.zeros_like(like)
+    slopes, middle = drift.in_natural_order(), excess.centre
+    around = per_channel(excess.radius(middle))
+    return (slopes * middle[row]).sum() - (slopes.abs() * around[row]).sum()
 
 
 def _on_lines(step: ElementwiseStep, x: Tensor, original: Functional | None, row: int) -> Tensor:

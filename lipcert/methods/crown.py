@@ -60,4 +60,4 @@ def joint(pair: Pair, original: Enclosed, compressed: Enclosed) -> Enclosed:
     boxes[drift.name], facts = relaxation(drift.op, *inputs)
     tables[drift.name] = Table.pack(facts)
     rule = CrownRule(graph.by_name(), tables, original.rule.support)
-    return Enclosed(graph, boxes, {}, rule, original.placement)
+    return Enclosed(graph, boxes, {}, {}, rule, original.placement)

@@ -108,15 +108,21 @@ def of_elementwise(op: Elementwise, *boxes: Interval) -> tuple[Interval, tuple[T
     )
 
 
-def executed_facts(op: Op, exact: tuple[Tensor, ...], error: Tensor | None) -> tuple[Tensor, ...]:
-    """Facts of a node whose executed value is off by at most `error`."""
+def executed_facts(op: Op, exact: tuple[Tensor, ...], error: Interval | None) -> tuple[Tensor, ...]:
+    """Facts of a node to whose exact value execution adds a member of `error`."""
     if error is None:
         return exact
-    if isinstance(op, Affine):
-        loss, *constant = exact
-        return up(loss + per_channel(error)), *constant
-    lower_slope, lower, upper_slope, upper = exact
-    return lower_slope, down(lower - error), upper_slope, up(upper + error)
+    if not isinstance(op, Affine):
+        lower_slope, lower, upper_slope, upper = exact
+        return lower_slope, down(lower + error.lower), upper_slope, up(upper + error.upper)
+    loss, *constant = exact
+    shift = error.centre
+    loss = up(loss + per_channel(error.radius(shift)))
+    if not bool(shift.any()):
+        return loss, *constant
+    total = shift + constant[0] if constant else shift
+    rounding = gamma(total[0].numel() + SPARE, total.dtype) * (total.abs() + shift.abs())
+    return up(loss + per_channel(inflate(rounding, 8))), total
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ from torch import Tensor
 from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.methods.agreement import margins
 from lipcert.methods.crown_rule import CrownRule, executed_facts, relaxation
-from lipcert.methods.executed import error_of, widened
+from lipcert.methods.executed import added, error_of, excess_of, widened
 from lipcert.numeric.placement import Placement
 from lipcert.ops.kinds import Affine, Elementwise
 from lipcert.sets.enclosure import Interval
@@ -24,12 +24,14 @@ from lipcert.walk.table import Table
 class Enclosed:
     """A network with proved boxes on every node, ready for more backward walks.
 
-    `errors` holds each node's bound on executed against exact values, None where there is none.
+    `errors` holds what executing each node may add to its exact value, None where it is nothing;
+    `excess` what of it saturating sums add, for the nodes whose kernels can saturate.
     """
 
     graph: LayerGraph
     boxes: Mapping[str, Interval]
-    errors: Mapping[str, Tensor | None]
+    errors: Mapping[str, Interval | None]
+    excess: Mapping[str, Interval | None]
     rule: CrownRule
     placement: Placement
 
@@ -81,7 +83,8 @@ def enclose(
     support = Support.of(region, placement)
     boxes: dict[str, Interval] = {graph.input.name: support.hull}
     tables: dict[str, Table] = {}
-    errors: dict[str, Tensor | None] = {graph.input.name: None}
+    errors: dict[str, Interval | None] = {graph.input.name: None}
+    excess: dict[str, Interval | None] = {}
     rule = CrownRule(graph.by_name(), tables, support)
     names = [node.name for node in graph.nodes]
     readers = graph.readers()
@@ -90,14 +93,18 @@ def enclose(
         assert node.op is not None
         inputs = [boxes[name] for name in node.inputs]
         box, facts = relaxation(node.op, *inputs)
-        errors[node.name] = error = error_of(node.op, graph.semantics, box, *inputs)
+        lost = excess_of(graph, node, *inputs)
+        error = added(error_of(node.op, graph.semantics, box, *inputs), lost)
+        errors[node.name] = error
+        if graph.excess is not None and node.name in graph.excess:
+            excess[node.name] = lost
         boxes[node.name] = box = widened(box, error)
         tables[node.name] = Table.pack(executed_facts(node.op, facts, error))
         exact = support.ball is None and set(node.inputs) == {graph.input.name}
         if isinstance(node.op, Affine) and not exact:
             mask = _undecided(node.name, box, readers)
             boxes[node.name] = tightened(box, mask, names, node.name, rule, placement)
-    return Enclosed(graph, boxes, errors, rule, placement)
+    return Enclosed(graph, boxes, errors, excess, rule, placement)
 
 
 def _undecided(name: str, box: Interval, readers: Mapping[str, tuple[Node, ...]]) -> Tensor:

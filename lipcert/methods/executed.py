@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lipcert.errors import UnsupportedOp
+from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.graph.semantics import Semantics
 from lipcert.methods.image import reach_of_linear
 from lipcert.numeric.rounding import gamma, inflate
@@ -30,17 +31,15 @@ SPARE = 16  # roundings of a scale, a bias or a requantisation behind a sum
 FUNCTION = 2.0**-20  # error of a float32 tanh, exp, ... relative to the larger of 1 and |input|
 
 
-def widened(box: Interval, error: Tensor | None) -> Interval:
-    """The box with an executed node's error on both sides."""
-    if error is None:
-        return box
-    return box.plus(Interval(-error, error))
+def widened(box: Interval, error: Interval | None) -> Interval:
+    """The box with what executing a node adds."""
+    return box if error is None else box.plus(error)
 
 
 def error_of(
     op: Op | None, semantics: Semantics, value: Interval, *boxes: Interval
-) -> Tensor | None:
-    """Bound on |executed - exact| of a node's value, (batch, *shape); None where it is zero.
+) -> Interval | None:
+    """Enclosure of executed less exact value of a node, (batch, *shape); None where it is zero.
 
     Args:
         op: the operation; None computes nothing.
@@ -53,7 +52,32 @@ def error_of(
     if semantics == Semantics.LITERT and not isinstance(op, Quantize):
         return None  # whole numbers, exact until they are made codes
     error = _error(op, value, *boxes)
-    return None if error is None else inflate(error, 8)
+    if error is None:
+        return None
+    error = inflate(error, 8)
+    return Interval(-error, error)
+
+
+def excess_of(graph: LayerGraph, node: Node, *boxes: Interval) -> Interval | None:
+    """Enclosure of what saturating pair sums add to a node's value; None where that is nothing.
+
+    Raises:
+        UnsupportedOp: under `ort-x86-sat16`, where the file's kernels were not looked into.
+    """
+    if graph.semantics != Semantics.ORT_X86_SAT16:
+        return None
+    if graph.excess is None:
+        raise UnsupportedOp(f"ort-x86-sat16: {graph.source} was not read from a quantised ONNX "
+                            "file, so that its kernels are unknown; see load_pair")  # fmt: skip
+    found = graph.excess.get(node.name)
+    return None if found is None else found.over(boxes[0])
+
+
+def added(first: Interval | None, second: Interval | None) -> Interval | None:
+    """Both errors together."""
+    if first is None or second is None:
+        return first if second is None else second
+    return first.plus(second)
 
 
 @singledispatch

@@ -8,7 +8,7 @@ from lipcert.graph.layer_graph import LayerGraph
 from lipcert.graph.pair import Pair
 from lipcert.methods.agreement import box_margins, label_of, positive
 from lipcert.methods.base import Bounds, Method
-from lipcert.methods.executed import error_of, widened
+from lipcert.methods.executed import added, error_of, excess_of, widened
 from lipcert.methods.image import image
 from lipcert.numeric.placement import Placement
 from lipcert.sets.enclosure import Interval
@@ -40,5 +40,6 @@ def propagated(graph: LayerGraph, hull: Interval) -> Interval:
         assert node.op is not None
         inputs = [boxes[name] for name in node.inputs]
         exact = image(node.op, *inputs)
-        boxes[node.name] = widened(exact, error_of(node.op, graph.semantics, exact, *inputs))
+        error = error_of(node.op, graph.semantics, exact, *inputs)
+        boxes[node.name] = widened(exact, added(error, excess_of(graph, node, *inputs)))
     return boxes[graph.output.name]

@@ -10,7 +10,7 @@ from lipcert.graph.align import PairNode
 from lipcert.graph.pair import Pair
 from lipcert.methods.agreement import label_of, margins, positive
 from lipcert.methods.base import Bounds, Method, contrast_of
-from lipcert.methods.budget import budget
+from lipcert.methods.budget import Seen, budget
 from lipcert.methods.crown import joint_bounds
 from lipcert.methods.enclosed import Enclosed, enclose, tightened
 from lipcert.methods.noise import noise
@@ -127,7 +127,8 @@ class TwinBounds(Method):
         contrast = twins.contrasts().intersect(contrast_of(drift)) if pair.softmax else None
         shares = None
         if self.budget and not pair.softmax:
-            shares = budget(twins.twins, twins.rule, followed, placement)
+            seen = Seen(twins.twins, compressed.excess)
+            shares = budget(seen, twins.rule, followed, placement)
         bounds = Bounds(drift, crown.original, crown.compressed, agree, contrast, shares)
         return bounds.as_evaluated(*noises)
 

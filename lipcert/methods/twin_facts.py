@@ -26,18 +26,36 @@ class Values:
     Args:
         original: proved box of f's value.
         compressed: proved box of g's value.
-        original_error: bound on what executing f's operation here adds; None for nothing.
+        original_error: what executing f's operation here may add; None for nothing.
         compressed_error: likewise for g.
     """
 
     original: Interval
     compressed: Interval
-    original_error: Tensor | None
-    compressed_error: Tensor | None
+    original_error: Interval | None
+    compressed_error: Interval | None
+
+    @property
+    def shift(self) -> Tensor | None:
+        """Middle of what executing g adds; None for zero."""
+        middle = None if self.compressed_error is None else self.compressed_error.centre
+        return middle if middle is not None and bool(middle.any()) else None
+
+    def executing(self, shift: Tensor | None) -> list[Tensor]:
+        """Bounds on what executing adds to the drift beyond the shift, and to f's value."""
+        mine, own = self.original_error, self.compressed_error
+        nothing = torch.zeros_like(self.original.lower)
+        original = nothing if mine is None else mine.magnitude()
+        if own is None:
+            return [original, original]
+        around = own.magnitude() if shift is None else own.radius(shift)
+        return [original + around, original]
 
     def around(self, drift: Interval) -> Twin:
         """With a box of the exact difference, all three made consistent."""
-        drift = widened(widened(drift, self.original_error), self.compressed_error)
+        drift = widened(drift, self.compressed_error)
+        if self.original_error is not None:
+            drift = drift.minus(self.original_error)
         return Twin(self.original, self.compressed, drift).consistent()
 
 
@@ -85,7 +103,8 @@ def _elementwise_step(
     drift_loss = drift_loss + many * _largest(below.intercept, above.intercept)
     original_loss = few * _largest(lines.lower_slope, lines.upper_slope) * z
     original_loss = original_loss + many * _largest(lines.lower_intercept, lines.upper_intercept)
-    drift_loss, original_loss = _losses(drift_loss, original_loss, value, values)
+    losses = _losses(drift_loss, original_loss, value, values.executing(None))
+    drift_loss, original_loss = losses
     table = Table.pack(
         [
             below.along_drift,
@@ -108,15 +127,11 @@ def _largest(first: Tensor, second: Tensor) -> Tensor:
     return torch.maximum(first.abs(), second.abs())
 
 
-def _losses(drift: Tensor, original: Tensor, value: Twin, values: Values) -> list[Tensor]:
+def _losses(drift: Tensor, original: Tensor, value: Twin, executing: list[Tensor]) -> list[Tensor]:
     """With what adding coefficients of several readers rounds away, and what execution does."""
     sums = 2 * SPARE * unit_roundoff(drift.dtype)
-    drift = drift + sums * value.drift.magnitude()
-    original = original + sums * value.original.magnitude()
-    if values.original_error is not None:
-        drift, original = drift + values.original_error, original + values.original_error
-    if values.compressed_error is not None:
-        drift = drift + values.compressed_error
+    drift = drift + sums * value.drift.magnitude() + executing[0]
+    original = original + sums * value.original.magnitude() + executing[1]
     count = drift[0].numel() + SPARE
     return [inflate(drift, count), inflate(original, count)]
 
@@ -206,6 +221,8 @@ def _affine_table(ops: _Affines, inputs: list[Twin], value: Twin, values: Values
     original = [t.original.magnitude() for t in inputs]
     like = value.drift.lower
     shift, base = _constants(ops, like)
+    if values.shift is not None:
+        shift = shift + values.shift
     f, g, d = (_rate(op, like.dtype) for op in (ops.original, ops.compressed, ops.difference))
     sums = gamma(like[0].numel() + SPARE, like.dtype)
     along_drift = g * _reach(ops.compressed, drift) + sums * shift.abs()
@@ -218,9 +235,9 @@ def _affine_table(ops: _Affines, inputs: list[Twin], value: Twin, values: Values
     error = _form_error(ops, inputs)
     if error is not None:
         along_drift = along_drift + error
-    losses = _losses(along_drift, along_original, value, values)
-    constants = (per_neuron(constant, like) for constant in (shift, base))
-    return Table.pack([*constants, *(per_channel(loss) for loss in losses)])
+    losses = _losses(along_drift, along_original, value, values.executing(values.shift))
+    wide = shift if shift.ndim == like.ndim else per_neuron(shift, like)
+    return Table.pack([wide, per_neuron(base, like), *(per_channel(loss) for loss in losses)])
 
 
 def _rate(op: Affine | None, dtype: torch.dtype) -> float:

@@ -140,8 +140,9 @@ class Report:
         )
 
     def _saturating(self) -> tuple[str, ...]:
-        found = self.certificate.provenance.saturation
-        if found is None or not found.unsafe_layers:
+        made = self.certificate
+        found = made.provenance.saturation
+        if found is None or not found.unsafe_layers or made.semantics == "ort-x86-sat16":
             return ()
         layers, remedies = ", ".join(found.unsafe_layers), "; or ".join(found.remedies)
         return (

@@ -151,7 +151,7 @@ def test_without_files_it_says_why_there_is_no_runtime() -> None:
     pair, _ = random_pair(6)
     observed = DriftAttack().observe(pair, Box.around(torch.zeros(1, 8), 1.0), HERE)
     assert observed.runtime is None
-    assert observed.runtime_name == "no files to run"
+    assert observed.runtime_name == "not replayed"
 
 
 def test_progress_is_told_up_to_the_end() -> None:

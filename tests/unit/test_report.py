@@ -92,7 +92,7 @@ def _observed(shape: tuple[int, ...], seen: float, runtime: float | None) -> Obs
         highest=points,
         disagreement=(None,) * shape[0],
         runtime=None if runtime is None else _spread(shape, runtime),
-        runtime_name="a runtime" if runtime is not None else "no files to run",
+        runtime_name="a runtime" if runtime is not None else "not replayed",
     )
 
 
