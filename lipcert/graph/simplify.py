@@ -198,7 +198,8 @@ def _product(left: Tensor, right: Tensor, error: float) -> tuple[Tensor, float] 
     product = left * right
     size = product.abs()
     lost = (size < SMALLEST) & (left != 0) & (right != 0)
-    total = error * (1 + 2 * error) + (0.0 if _single(left) and _single(right) else ROUNDING)
+    exact = bool((right == 1).all()) or (_single(left) and _single(right))
+    total = error * (1 + 2 * error) + (0.0 if exact else ROUNDING)
     if bool(lost.any()) or not bool(product.isfinite().all()) or total > LARGEST_ERROR:
         return None
     return product, total * (1 + 2.0**-20)

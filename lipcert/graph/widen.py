@@ -12,6 +12,7 @@ from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.ops.add import Add
 from lipcert.ops.concat import Concat
 from lipcert.ops.conv import Conv
+from lipcert.ops.dynamic_quantize import DynamicQuantize
 from lipcert.ops.functional import Shape
 from lipcert.ops.kinds import Elementwise, Op
 from lipcert.ops.linear import Linear
@@ -117,6 +118,14 @@ def _with_parameters(op: Elementwise, place: _Place) -> Op:
             full[place.kept[0]] = value
             spread[name] = full
     return op.with_parameters(spread)
+
+
+@_restored.register
+def _(op: DynamicQuantize, place: _Place) -> tuple[Op, Tensor]:
+    """Only where nothing was removed: what stands for a removed channel would widen the range."""
+    if len(place.kept[0]) != place.inputs[0][0]:
+        raise _CannotRestoreError
+    return op, place.kept[0]
 
 
 @_restored.register

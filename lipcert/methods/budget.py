@@ -16,6 +16,7 @@ from torch import Tensor
 from lipcert.methods.crown_rule import asked, per_channel
 from lipcert.methods.twin_rule import AffineStep, Double, ElementwiseStep, TwinRule
 from lipcert.numeric.placement import Placement
+from lipcert.ops.dynamic_quantize import DynamicQuantize
 from lipcert.ops.functional import Functional, Shape
 from lipcert.ops.quantize import Quantize
 from lipcert.sets.enclosure import Interval, Twin
@@ -176,6 +177,8 @@ def _planes(step: ElementwiseStep, x: Tensor, drift: Functional | None, row: int
 
 def _named(added: Tensor, op: object, box: Interval, row: int) -> dict[Cause, Tensor]:
     """The neurons' parts by cause: a quantiser's saturated ones apart from the others."""
+    if isinstance(op, DynamicQuantize):
+        return {Cause.QUANTISER: added.sum()}
     if not isinstance(op, Quantize):
         return {Cause.ACTIVATION: added.sum()}
     bounds = [getattr(op, name).to(added) * op.scale.to(added) for name in ("lowest", "highest")]

@@ -19,6 +19,7 @@ from lipcert.methods.image import reach_of_linear
 from lipcert.numeric.rounding import gamma, inflate
 from lipcert.ops.add import Add
 from lipcert.ops.clip import Clip
+from lipcert.ops.dynamic_quantize import DynamicQuantize
 from lipcert.ops.kinds import Affine, Elementwise, Op
 from lipcert.ops.pad import Pad
 from lipcert.ops.quantize import Quantize
@@ -133,6 +134,6 @@ def _(op: Elementwise, value: Interval, *boxes: Interval) -> Tensor | None:
 
 
 @_error.register
-def _(op: Quantize, value: Interval, *boxes: Interval) -> Tensor | None:
+def _(op: Quantize | DynamicQuantize, value: Interval, *boxes: Interval) -> Tensor | None:
     """Code times scale is rounded once; the division before is the operation's own slack."""
     return gamma(2, SINGLE) * value.magnitude()

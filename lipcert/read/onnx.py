@@ -17,7 +17,7 @@ from lipcert.read.builder import Builder
 from lipcert.read.constant import Constant
 from lipcert.read.lower.quantising import Codes
 from lipcert.read.onnx_file import constant_of, open_model
-from lipcert.read.onnx_view import CARRIERS, FOLDS, RULES, Rule, Value, View, kind_of
+from lipcert.read.onnx_view import CARRIERS, FOLDS, RULES, Deferred, Rule, Value, View, kind_of
 
 onnx_rules.scan()
 
@@ -153,6 +153,9 @@ class _Translation:
 
 def _applied(rule: Rule, view: View) -> Value | tuple[Value, ...]:
     """The rule's results: codes again, where the rule only moves codes about."""
+    deferred = next((value for value in view.inputs if isinstance(value, Deferred)), None)
+    if deferred is not None:
+        return deferred.read_by(view)
     codes = view.inputs[0] if view.inputs else None
     if rule not in CARRIERS or not isinstance(codes, Codes):
         return rule(view)

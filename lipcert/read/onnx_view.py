@@ -1,5 +1,6 @@
 """One node of an ONNX graph as a rule sees it, and the register of rules."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,22 @@ from lipcert.read.constant import Constant
 from lipcert.read.lower.quantising import Codes
 from lipcert.read.onnx_file import constant_of
 
-Value = Node | Constant | Codes
+
+class Deferred(ABC):
+    """A value that only some operators may read, and that says what these make of it."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def read_by(self, view: "View") -> "Value":
+        """What the operator makes.
+
+        Raises:
+            UnsupportedOp: it is none of those.
+        """
+
+
+Value = Node | Constant | Codes | Deferred
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +74,8 @@ class View:
             )
         if isinstance(value, Constant):
             raise UnsupportedOp(f"has the constant '{value.name}' as its input {place}")
+        if isinstance(value, Deferred):
+            raise UnsupportedOp(f"reads integers as its input {place}")
         return value
 
     def constant(self, place: int) -> Constant:

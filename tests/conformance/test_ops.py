@@ -25,12 +25,13 @@ from lipcert.ops.add import Add
 from lipcert.ops.clip import Clip
 from lipcert.ops.concat import Concat
 from lipcert.ops.conv import Conv
+from lipcert.ops.dynamic_quantize import DynamicQuantize
 from lipcert.ops.erf import Erf
 from lipcert.ops.functional import Functional, Shape
 from lipcert.ops.gelu import Gelu
 from lipcert.ops.hard_sigmoid import HardSigmoid
 from lipcert.ops.hard_swish import HardSwish
-from lipcert.ops.kinds import Affine, Coupled, Elementwise, Op
+from lipcert.ops.kinds import Affine, Elementwise, Op
 from lipcert.ops.leaky_relu import LeakyRelu
 from lipcert.ops.linear import Linear
 from lipcert.ops.pad import Pad
@@ -142,7 +143,11 @@ ELEMENTWISE: dict[type[Op], list[Elementwise]] = {
     Silu: [Silu()],
     Tanh: [Tanh()],
 }
-COUPLED: dict[type[Op], list[Coupled]] = {Softmax: [Softmax()]}
+# Of several coordinates at once: tested by tests of their own.
+COUPLED: dict[type[Op], list[Op]] = {
+    DynamicQuantize: [DynamicQuantize()],
+    Softmax: [Softmax()],
+}
 
 
 def operations() -> list[type[Op]]:

@@ -29,7 +29,7 @@ def qlinear_conv(view: View) -> Codes:
     """With one scale, or one per output channel."""
     x, weight = restored(view, 0), _weight(view, 3, 0)
     bias = _bias(view, 8, view.constant(1), view.constant(4))
-    return rounded(view.scope, _convolved(view, x, weight, bias), *parameters(view, 6))
+    return rounded(view.scope, convolution_of(view, x, weight, bias), *parameters(view, 6))
 
 
 @reads("ConvInteger", auto_pad=PADDINGS)
@@ -37,13 +37,13 @@ def conv_integer(view: View) -> Node:
     """The int32 sums, as real numbers."""
     x, codes = _codes(view, 2)
     weight = codes_undone(view.constant(1), ONE, view.optional(3), 0)
-    return _counted(view, _convolved(view, x, weight, None), codes)
+    return _counted(view, convolution_of(view, x, weight, None), codes)
 
 
 @reads("QLinearMatMul")
 def qlinear_matmul(view: View) -> Codes:
     """Codes on the left, constant codes on the right, perhaps with one scale per column."""
-    product = _product(view, restored(view, 0), _weight(view, 3, -1), None)
+    product = product_of(view, restored(view, 0), _weight(view, 3, -1), None)
     return rounded(view.scope, product, *parameters(view, 6))
 
 
@@ -58,7 +58,7 @@ def qgemm(view: View) -> Codes | Node:
         weight = Constant(weight.values.T, weight.name, weight.error)
     ends = not view.has(7)
     part = "" if ends else "product"
-    product = _product(view, restored(view, 0), weight, bias, part)
+    product = product_of(view, restored(view, 0), weight, bias, part)
     return product if ends else rounded(view.scope, product, *parameters(view, 7))
 
 
@@ -67,17 +67,7 @@ def matmul_integer(view: View) -> Node:
     """The int32 sums, as real numbers."""
     x, codes = _codes(view, 2)
     weight = codes_undone(view.constant(1), ONE, view.optional(3), -1)
-    return _counted(view, _product(view, x, weight, None), codes)
-
-
-@reads("DynamicQuantizeLinear")
-def dynamic_quantize_linear(view: View) -> Node:
-    """Never: its scale is no constant."""
-    raise UnsupportedOp(
-        "computes its scale from the whole batch, so one row's result depends on the others, and "
-        "even with one row every code depends on all entries at once, for which no bound is known; "
-        "quantise statically (onnxruntime.quantization.quantize_static)"
-    )
+    return _counted(view, product_of(view, x, weight, None), codes)
 
 
 def _weight(view: View, place: int, axis: int) -> Constant:
@@ -103,7 +93,7 @@ def _bias(view: View, place: int, own: Constant, weights: Constant) -> Constant 
     return stored.times(flat)
 
 
-def _convolved(view: View, x: Node, weight: Constant, bias: Constant | None) -> Node:
+def convolution_of(view: View, x: Node, weight: Constant, bias: Constant | None) -> Node:
     """Convolution by dequantised weights, under a name beside the node's own."""
     kernel = weight.values.shape[2:]
     if view.integers("kernel_shape") not in (None, kernel):
@@ -116,7 +106,7 @@ def _convolved(view: View, x: Node, weight: Constant, bias: Constant | None) -> 
     )
 
 
-def _product(
+def product_of(
     view: View, x: Node, weight: Constant, bias: Constant | None, part: str = "product"
 ) -> Node:
     """Product with a dequantised matrix (in, out) on the right."""
