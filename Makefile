@@ -54,7 +54,8 @@ bench: $(VENV)/.bench ## run the benchmarks (tightness, speed, a peer), apart fr
 	@echo "bench: tables follow; the same facts go to out/bench/*.json"
 	@$(ONE_THREAD) $(BIN)/python -m benchmarks.tightness --json out/bench/tightness.json $(BENCH_ARGS)
 	@$(ONE_THREAD) $(BIN)/python -m benchmarks.peer --json out/bench/peer.json $(BENCH_ARGS)
-	@$(ONE_THREAD) $(BIN)/python -m benchmarks.mlperf_tiny --made --resnet \
+	@$(ONE_THREAD) $(BIN)/python -m benchmarks.allocate --json out/bench/allocate.json $(BENCH_ARGS)
+	@$(ONE_THREAD) $(BIN)/python -m benchmarks.mlperf_tiny --samples --resnet \
 		--json out/bench/mlperf_tiny.json $(BENCH_ARGS)
 	@$(ONE_THREAD) $(BIN)/python -m benchmarks.lipschitz --small --json out/bench/lipschitz.json $(BENCH_ARGS)
 

@@ -35,16 +35,25 @@ def cifar(data: Path, count: int) -> np.ndarray:
     return stored[:count].transpose(0, 3, 1, 2).astype(np.float64)
 
 
-def made(quantised: LayerGraph, count: int, seed: int = 0) -> tuple[Tensor, float]:
-    """Seeded inputs on the input grid of a quantised network, and one step of that grid.
+def step(quantised: LayerGraph) -> float:
+    """Between two codes of a quantised network's input."""
+    return float(_grid(quantised).scale.max())
+
+
+def made(quantised: LayerGraph, count: int, seed: int = 0) -> Tensor:
+    """Seeded inputs on the input grid of a quantised network.
 
     Codes are normal around the middle of their range, an eighth of it wide. They stand in where
     no real inputs are at hand.
     """
-    grid = next(node.op for node in quantised.nodes if isinstance(node.op, Quantize))
+    grid = _grid(quantised)
     lowest, highest = float(grid.lowest.min()), float(grid.highest.max())
     generator = torch.Generator().manual_seed(seed)
     chance = torch.randn(count, *quantised.input.shape, generator=generator).double()
     codes = (lowest + highest) / 2 + chance * (highest - lowest) / 8
-    scale = float(grid.scale.max())
-    return codes.round().clamp(lowest, highest) * scale, scale
+    return codes.round().clamp(lowest, highest) * step(quantised)
+
+
+def _grid(quantised: LayerGraph) -> Quantize:
+    """Of the network's input."""
+    return next(node.op for node in quantised.nodes if isinstance(node.op, Quantize))
