@@ -1,17 +1,22 @@
-"""Certificates on disk: `certificate.json` for the facts, `arrays.npz` for the arrays."""
+"""On disk: `certificate.json` and `arrays.npz`, `lipschitz.json` and `lipschitz.npz`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import ValidationError
 
 from lipcert.certificate.document import ArrayFacts, Document
+from lipcert.certificate.lipschitz import LipschitzDocument
 from lipcert.errors import BadFile
 
 FACTS, ARRAYS = "certificate.json", "arrays.npz"
+CONSTANTS, CONSTANT_ARRAYS = "lipschitz.json", "lipschitz.npz"
+Kind = TypeVar("Kind", Document, LipschitzDocument)
+Arrays = dict[str, np.ndarray]
 LARGEST = 2**30  # bytes of either file
 DTYPES = ("<f4", "<f8", "<i8", "|u1")
 
@@ -32,12 +37,15 @@ class Stored:
 
 
 def write(document: Document, arrays: Mapping[str, np.ndarray], folder: Path) -> Path:
-    """Both files; returns the path of the JSON."""
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(str(folder / ARRAYS), allow_pickle=False, **arrays)
-    path = folder / FACTS
-    path.write_text(document.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return path
+    """Both files of a certificate; returns the path of the JSON."""
+    return _written(document, arrays, folder / FACTS, folder / ARRAYS)
+
+
+def write_lipschitz(
+    document: LipschitzDocument, arrays: Mapping[str, np.ndarray], folder: Path
+) -> Path:
+    """Both files of Lipschitz constants; returns the path of the JSON."""
+    return _written(document, arrays, folder / CONSTANTS, folder / CONSTANT_ARRAYS)
 
 
 def load(path: str | Path) -> Stored:
@@ -49,27 +57,52 @@ def load(path: str | Path) -> Stored:
     """
     place = Path(path)
     place = place / FACTS if place.is_dir() else place
-    archive = place.with_name(ARRAYS)
+    return Stored(*_read(place, place.with_name(ARRAYS), Document), place)
+
+
+def load_lipschitz(path: str | Path) -> tuple[LipschitzDocument, Arrays]:
+    """Lipschitz constants in a folder, or of a `lipschitz.json`, and their arrays.
+
+    Raises:
+        BadFile: as for `load`.
+    """
+    place = Path(path)
+    place = place / CONSTANTS if place.is_dir() else place
+    return _read(place, place.with_name(CONSTANT_ARRAYS), LipschitzDocument)
+
+
+def _written(
+    document: Document | LipschitzDocument,
+    arrays: Mapping[str, np.ndarray],
+    place: Path,
+    archive: Path,
+) -> Path:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(str(archive), allow_pickle=False, **arrays)
+    place.write_text(document.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return place
+
+
+def _read(place: Path, archive: Path, kind: type[Kind]) -> tuple[Kind, Arrays]:
     try:
         if max(place.stat().st_size, archive.stat().st_size) > LARGEST:
             raise BadFile(f"{place}: more than {LARGEST} bytes")
-        document = Document.model_validate_json(place.read_bytes())
-        arrays = _arrays(archive, document.arrays)
+        document = kind.model_validate_json(place.read_bytes())
+        return document, _arrays(archive, document.arrays)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the certificate"
         raise BadFile(f"{place}: {where}: {first['msg']}") from error
     except (OSError, ValueError, EOFError, BadZipFile, KeyError, MemoryError) as error:
         raise BadFile(f"{place}: cannot be read ({error})") from error
-    return Stored(document, arrays, place)
 
 
-def _arrays(path: Path, facts: Mapping[str, ArrayFacts]) -> dict[str, np.ndarray]:
+def _arrays(path: Path, facts: Mapping[str, ArrayFacts]) -> Arrays:
     """Exactly the arrays that are listed, each with the listed hash."""
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         if set(archive.files) != set(facts):
             raise BadFile(f"{path}: does not hold the arrays that the certificate lists")
-        arrays: dict[str, np.ndarray] = {}
+        arrays: Arrays = {}
         for name, expected in facts.items():
             arrays[name] = array = archive[name]
             if array.dtype.str not in DTYPES or ArrayFacts.of(array) != expected:

@@ -114,7 +114,7 @@ class Document(Model):
         return cls.model_validate(parts | {"digest": digest_of(draft)})
 
 
-def canonical(document: Document, without: tuple[str, ...]) -> bytes:
+def canonical(document: Model, without: tuple[str, ...]) -> bytes:
     """JSON in UTF-8 with sorted keys, no spaces and shortest numbers, some fields left out."""
     content = document.model_dump(mode="json")
     for path in without:
@@ -127,11 +127,11 @@ def canonical(document: Document, without: tuple[str, ...]) -> bytes:
     return text.encode()
 
 
-def digest_of(document: Document) -> str:
+def digest_of(document: Model) -> str:
     """SHA-256 of what equal runs have in common."""
     return hashlib.sha256(canonical(document, (*VOLATILE, "digest", "signature"))).hexdigest()
 
 
-def schema() -> str:
-    """The JSON Schema of a certificate, as published in `schema.json`."""
-    return json.dumps(Document.model_json_schema(mode="serialization"), indent=2) + "\n"
+def schema(kind: type[Model] = Document) -> str:
+    """The JSON Schema of a kind of document, as published beside this file."""
+    return json.dumps(kind.model_json_schema(mode="serialization"), indent=2) + "\n"

@@ -21,6 +21,12 @@ MEMBERS = {
     "grid": "every input that is a multiple of `step` between `first` and `last` steps",
 }
 
+FLIPS = (
+    "with ReLUs its constant does not shrink with the number of bits, because one neuron that may "
+    "flip in only one network already costs a full slope; a bound on the drift itself says more"
+)
+STEPS = "quantised activations jump, and a step has no Lipschitz constant"
+
 
 def assumptions(claim: ClaimModel) -> tuple[str, ...]:
     """What must be true outside the certificate for its claim to matter."""

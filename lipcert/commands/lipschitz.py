@@ -1,15 +1,13 @@
 """`lipcert lipschitz`."""
 
-import json
-
 import torch
 import typer
 
 import lipcert
 from lipcert.graph.layer_graph import LayerGraph
 from lipcert.lipschitz.ascent import Ascent
-from lipcert.lipschitz.bound import facts
 from lipcert.lipschitz.prove import LIMIT_SECONDS, Effort
+from lipcert.lipschitz.store import document_of
 from lipcert.lipschitz.table import lipschitz_table
 from lipcert.options import (
     Asked,
@@ -61,7 +59,7 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command are its parame
                 network, norm=norm, region=region, effort=effort, watch=watch
             )
         if as_json:
-            typer.echo(json.dumps(facts(result.parts()), indent=2, allow_nan=False))
+            typer.echo(document_of(result.parts())[0].model_dump_json(indent=2))
         else:
             output().print(lipschitz_table(result.parts()))
         if out is not None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markdown import Markdown
 
-from lipcert.certificate import load
 from lipcert.errors import MissingPackage
 from lipcert.report.file import File
 from lipcert.terminal import complaints, output, say
@@ -49,4 +48,4 @@ def _page(certificates: Sequence[Path]) -> "Page":
         raise MissingPackage(
             f"report: {error.name} is not installed; pip install 'lipcert[report]'"
         ) from error
-    return page([File(load(place)) for place in certificates])
+    return page([File.of(place) for place in certificates])

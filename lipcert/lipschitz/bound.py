@@ -1,23 +1,40 @@
 """Lipschitz constants as they are handed out: proved beside observed."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from lipcert.certificate.lipschitz import Role
+from lipcert.certificate.provenance import NetworkFacts
 from lipcert.errors import Unsound
+from lipcert.lipschitz import store
 from lipcert.lipschitz.ascent import Seen
 from lipcert.lipschitz.norm import Norm
 from lipcert.lipschitz.relaxation import Proved
 from lipcert.sets.region import Region
 
-FORMAT = "lipcert-lipschitz-0.1"
-ARRAYS = "lipschitz.npz"
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a bound came about.
+
+    Args:
+        content_sha256: of the graph that was bounded.
+        network: as it was read; None for a difference of networks.
+        seed: of the search for difference quotients.
+        seconds: wall-clock time of bounds and search.
+        jumps: whether some activation is a staircase, which has no constant.
+    """
+
+    content_sha256: str
+    network: NetworkFacts | None
+    seed: int
+    seconds: float
+    jumps: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +47,7 @@ class LipschitzBound:
         region: one convex region per row; None for all inputs whatever.
         proofs: what each relaxation proved, under its name.
         seen: the largest difference quotients found.
-        provenance: seconds, versions, time.
+        origin: graph, file, seed, seconds.
     """
 
     source: str
@@ -38,7 +55,7 @@ class LipschitzBound:
     region: Region | None
     proofs: Mapping[str, Proved]
     seen: Seen
-    provenance: Mapping[str, object]
+    origin: Origin
 
     def __post_init__(self) -> None:
         """Refuse to exist beside a counterexample."""
@@ -88,13 +105,13 @@ class LipschitzBound:
         row, proof = int(self.upper_per_region.argmax()), self.proofs.get(self.method)
         return None if proof is None or proof.inflation is None else float(proof.inflation[row])
 
-    def parts(self) -> Mapping[str, "LipschitzBound"]:
+    def parts(self) -> "Bounds":
         """Itself, as a pair's are."""
         return {"network": self}
 
     def save(self, folder: str | Path) -> Path:
         """Write `lipschitz.json` and `lipschitz.npz` into a folder; returns the JSON's path."""
-        return _written(Path(folder), self.parts())
+        return store.save(self.parts(), Path(folder))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +126,7 @@ class PairBounds:
     compressed: LipschitzBound
     difference: LipschitzBound
 
-    def parts(self) -> Mapping[str, LipschitzBound]:
+    def parts(self) -> "Bounds":
         """All three under their names."""
         return {
             "original": self.original,
@@ -119,49 +136,7 @@ class PairBounds:
 
     def save(self, folder: str | Path) -> Path:
         """Write `lipschitz.json` and `lipschitz.npz` into a folder; returns the JSON's path."""
-        return _written(Path(folder), self.parts())
+        return store.save(self.parts(), Path(folder))
 
 
-def facts(bounds: Mapping[str, LipschitzBound]) -> dict[str, object]:
-    """For programs; finite numbers only, null where nothing is known."""
-    told: dict[str, object] = {"format": FORMAT, "arrays": ARRAYS}
-    for name, bound in bounds.items():
-        told[name] = {
-            "source": bound.source,
-            "claim": "||f(x) - f(x')|| <= upper ||x - x'||",
-            "norm": str(bound.norm),
-            "region": None if bound.region is None else bound.region.describe(),
-            "upper": _finite(bound.upper),
-            "observed": _finite(bound.observed),
-            "method": bound.method,
-            "gap_to_relaxation": _finite(bound.gap_to_relaxation),
-            "inflation": _finite(bound.inflation),
-            "upper_per_region": [_finite(u) for u in bound.upper_per_region.tolist()],
-            "observed_per_region": [_finite(u) for u in bound.seen.quotient.tolist()],
-            "upper_by_method": {
-                method: _finite(float(proof.upper.max())) for method, proof in bound.proofs.items()
-            },
-            "provenance": dict(bound.provenance),
-        }
-    return told
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
-def _written(folder: Path, bounds: Mapping[str, LipschitzBound]) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    arrays: dict[str, np.ndarray] = {}
-    for name, bound in bounds.items():
-        arrays |= {
-            f"{name}_first": bound.seen.first.numpy(),
-            f"{name}_second": bound.seen.second.numpy(),
-        }
-        for method, proof in bound.proofs.items():
-            for node, values in proof.multipliers.items():
-                arrays[f"{name}_{method}_{node}"] = values.numpy()
-    np.savez_compressed(str(folder / ARRAYS), allow_pickle=False, **arrays)
-    path = folder / "lipschitz.json"
-    path.write_text(json.dumps(facts(bounds), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    return path
+Bounds = Mapping[Role, LipschitzBound]

@@ -1,6 +1,5 @@
 """One call from a network, or a pair, to its Lipschitz constants."""
 
-import importlib.metadata
 import time
 from dataclasses import dataclass, field, replace
 from typing import overload
@@ -13,7 +12,7 @@ from lipcert.graph.layer_graph import LayerGraph
 from lipcert.graph.pair import Pair
 from lipcert.graph.simplify import simplify
 from lipcert.lipschitz.ascent import Ascent
-from lipcert.lipschitz.bound import LipschitzBound, PairBounds
+from lipcert.lipschitz.bound import LipschitzBound, Origin, PairBounds
 from lipcert.lipschitz.gain import softmax_gain
 from lipcert.lipschitz.norm import Norm
 from lipcert.lipschitz.relaxation import Proved, Task
@@ -22,6 +21,7 @@ from lipcert.lipschitz.slopes import Slopes, everywhere, known, within
 from lipcert.numeric.placement import Placement
 from lipcert.numeric.rounding import up
 from lipcert.ops.softmax import Softmax
+from lipcert.read.facts import network_facts
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Region
 from lipcert.walk.guard import direct_arithmetic
@@ -29,7 +29,6 @@ from lipcert.walk.progress import Watch, quiet
 
 LIMIT_SECONDS = 60.0
 SUM = "sum of both"  # a bound of the difference
-VERSIONS = ("lipcert", "torch", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,22 +93,21 @@ def lipschitz(
         BadInput: the norm is no norm, or the region's inputs have another shape.
         Unsound: an observation contradicts a bound: a bug of ours.
     """
-    kind, effort = _norm(norm), effort or Effort()
+    effort = effort or Effort()
+    asked = Asked(_norm(norm), region, effort, watch)
     if not isinstance(network, Pair):
-        graph = network if isinstance(network, LayerGraph) else read_network(network, shape)
-        graph = simplify(graph)
-        return _bound(
-            graph, _slopes(graph, region, effort, watch), Asked(kind, region, effort, watch)
-        )
-    asked = Asked(kind, region, effort, watch)
+        read = network if isinstance(network, LayerGraph) else read_network(network, shape)
+        graph = simplify(read)
+        return _bound(graph, _slopes(graph, region, effort, watch), asked, read)
     graphs = (network.original, network.compressed)
     first, second = (_slopes(graph, region, effort, watch) for graph in graphs)
     both = {f"original:{name}": sector for name, sector in first.items()}
     both |= {f"compressed:{name}": sector for name, sector in second.items()}
-    original = _bound(network.original, first, asked)
-    compressed = _bound(network.compressed, second, asked)
+    read = network.read or graphs
+    original = _bound(network.original, first, asked, read[0])
+    compressed = _bound(network.compressed, second, asked, read[1])
     total = up(original.upper_per_region + compressed.upper_per_region)
-    difference = _bound(network.joined(), both, asked)
+    difference = _bound(network.joined(), both, asked, None)
     difference = replace(difference, proofs={**difference.proofs, SUM: Proved(total)})
     return PairBounds(original, compressed, difference)
 
@@ -152,24 +150,23 @@ def _body(graph: LayerGraph) -> LayerGraph:
     return graph
 
 
-def _bound(graph: LayerGraph, slopes: Slopes, asked: Asked) -> LipschitzBound:
+def _bound(
+    graph: LayerGraph, slopes: Slopes, asked: Asked, read: LayerGraph | None
+) -> LipschitzBound:
+    """Of a graph; `read` is the network before anything was folded, if it is one."""
     effort = asked.effort
     start = time.perf_counter()
     with direct_arithmetic():
         proofs = _proofs(graph, slopes, asked)
-        proved = time.perf_counter()
         seen = effort.ascent.observe(graph, asked.region, asked.norm, effort.placement, asked.watch)
-    seconds = {"bounds": proved - start, "ascent": time.perf_counter() - proved}
-    versions = {name: importlib.metadata.version(name) for name in VERSIONS}
-    facts = {
-        "content_sha256": graph.content_hash(),
-        "seconds": seconds,
-        "versions": versions,
-        "seed": effort.ascent.seed,
-        "jumps": any(not bool(s.magnitude().isfinite().all()) for s in slopes.values()),
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-    return LipschitzBound(graph.source, asked.norm, asked.region, proofs, seen, facts)
+    origin = Origin(
+        content_sha256=graph.content_hash(),
+        network=None if read is None else network_facts(read, read.path),
+        seed=effort.ascent.seed,
+        seconds=time.perf_counter() - start,
+        jumps=any(not bool(s.magnitude().isfinite().all()) for s in slopes.values()),
+    )
+    return LipschitzBound(graph.source, asked.norm, asked.region, proofs, seen, origin)
 
 
 def _proofs(graph: LayerGraph, slopes: Slopes, asked: Asked) -> dict[str, Proved]:

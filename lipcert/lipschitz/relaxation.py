@@ -1,8 +1,7 @@
 """What every relaxation is: a way of proving a Lipschitz constant."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
@@ -38,6 +37,23 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Multipliers:
+    """What a proof rests on, of one activation in one row.
+
+    Args:
+        row: of the region.
+        node: the activation.
+        neurons: (n,) its flat coordinates, or channels, that are variables of the program.
+        weights: (n,) float64.
+    """
+
+    row: int
+    node: str
+    neurons: Tensor
+    weights: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Proved:
     """A relaxation's answer, per row.
 
@@ -46,13 +62,13 @@ class Proved:
         relaxation_lower: what the relaxation cannot beat, (rows,), in plain float64; zero where
             unknown. It says how good `upper` is and proves nothing.
         inflation: what the verification added to the square of the bound, relative to it, (rows,).
-        multipliers: per activation, what the proof rests on.
+        multipliers: what the proof rests on, where it was found by a search.
     """
 
     upper: Tensor
     relaxation_lower: Tensor | None = None
     inflation: Tensor | None = None
-    multipliers: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    multipliers: tuple[Multipliers, ...] = ()
 
 
 class Relaxation(ABC):

@@ -1,26 +1,17 @@
 """Lipschitz constants as a table."""
 
-from collections.abc import Mapping
-
 from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from lipcert.lipschitz.bound import LipschitzBound
+from lipcert.certificate.words import FLIPS, STEPS
+from lipcert.lipschitz.bound import Bounds, LipschitzBound
 from lipcert.report.number import above, below, ratio
 from lipcert.report.word import region_words
 
-CAVEAT = (
-    "difference: with ReLUs its constant does not shrink with the number of bits, because one "
-    "neuron that may flip in only one network already costs a full slope; `lipcert certify` bounds "
-    "the drift itself"
-)
 
-STEPS = "inf: quantised activations jump, and a step has no Lipschitz constant"
-
-
-def lipschitz_table(bounds: Mapping[str, LipschitzBound]) -> Group:
+def lipschitz_table(bounds: Bounds) -> Group:
     """One row per network: proved, how, what the relaxation could still give, seen."""
     first = next(iter(bounds.values()))
     table = Table(title=_title(first), box=box.SIMPLE, title_style="bold")
@@ -37,9 +28,9 @@ def lipschitz_table(bounds: Mapping[str, LipschitzBound]) -> Group:
             ratio(bound.upper, bound.observed),
         )
     notes = [Text(f"{name}: {bound.source}") for name, bound in bounds.items()]
-    steps = any(bound.provenance.get("jumps") for bound in bounds.values())
-    said = [Text(CAVEAT)] if "difference" in bounds else []
-    said += [Text(STEPS)] if steps else []
+    steps = any(bound.origin.jumps for bound in bounds.values())
+    said = [Text(f"difference: {FLIPS}")] if "difference" in bounds else []
+    said += [Text(f"inf: {STEPS}")] if steps else []
     return Group(table, *(notes[:2] if len(bounds) > 1 else []), *said)
 
 

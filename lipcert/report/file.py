@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 from math import inf
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
-from lipcert.certificate.disk import Stored
+from lipcert.certificate.claim import RegionModel
+from lipcert.certificate.disk import CONSTANTS, Stored, load, load_lipschitz
 from lipcert.certificate.document import Document
+from lipcert.certificate.lipschitz import LipschitzDocument
+from lipcert.certificate.provenance import NetworkFacts
 from lipcert.certificate.result import Result
 from lipcert.certificate.verdict import Verdict
+from lipcert.errors import BadFile
 from lipcert.report.number import above, below, length
 from lipcert.report.word import count, method_words
 
@@ -21,10 +25,34 @@ class File:
     Args:
         stored: as it was loaded.
         checked: what the independent checker said of it, in words; None where it was not asked.
+        constants: Lipschitz constants of the same networks, where they were computed.
     """
 
     stored: Stored
     checked: str | None = None
+    constants: LipschitzDocument | None = None
+
+    @classmethod
+    def of(cls, place: Path) -> "File":
+        """The certificate at a place, and the Lipschitz constants that lie beside it.
+
+        Raises:
+            BadFile: if either is malformed or was changed, or if the constants are not those of
+                the certificate's networks.
+        """
+        stored = load(place)
+        beside = stored.path.with_name(CONSTANTS)
+        if not beside.exists():
+            return cls(stored)
+        constants = load_lipschitz(beside)[0]
+        known = {_identity(n) for _, n in stored.document.provenance.networks}
+        strange = [n for n in constants.provenance.networks.values() if _identity(n) not in known]
+        if strange:
+            raise BadFile(
+                f"{beside}: constants of {strange[0].source}, which is not one of the "
+                f"networks of {stored.path}"
+            )
+        return cls(stored, constants=constants)
 
     @property
     def document(self) -> Document:
@@ -51,10 +79,7 @@ class File:
     @property
     def region(self) -> str:
         """What is quantified over, as in '10 boxes of radius 0.01'."""
-        region = self.document.claim.region
-        if region.radius == 0:
-            return count(region.batch, "point")
-        return f"{count(region.batch, KINDS[region.kind])} of radius {length(region.radius)}"
+        return region_phrase(self.document.claim.region)
 
     @property
     def method(self) -> str:
@@ -100,6 +125,18 @@ class File:
             f"It is proved, {self.terms}, that no output of the compressed network is further "
             f"than {above(most)} from the original's."
         )
+
+
+def region_phrase(region: RegionModel) -> str:
+    """A region of a certificate, as in '10 boxes of radius 0.01'."""
+    if region.radius == 0:
+        return count(region.batch, "point")
+    return f"{count(region.batch, KINDS[region.kind])} of radius {length(region.radius)}"
+
+
+def _identity(network: NetworkFacts) -> str:
+    """What tells networks apart: the file, or the contents of what was no file."""
+    return network.file_sha256 or network.content_sha256
 
 
 def _held(status: Verdict, threshold: float) -> str:

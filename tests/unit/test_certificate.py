@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 import lipcert
 from lipcert.attacks.drift import DriftAttack
-from lipcert.certificate import Stored, load
+from lipcert.certificate import Stored, lipschitz, load
 from lipcert.certificate.coverage import coverage
 from lipcert.certificate.disk import ARRAYS, FACTS, write
 from lipcert.certificate.document import SCHEMA, VOLATILE, canonical, schema
@@ -43,6 +43,8 @@ def stored(made: lipcert.Certificate, tmp_path: Path) -> Stored:
 
 def test_the_published_schema_is_that_of_the_models() -> None:
     assert SCHEMA.read_text(encoding="utf-8") == schema(), "write document.schema() to schema.json"
+    published = lipschitz.SCHEMA.read_text(encoding="utf-8")
+    assert published == schema(lipschitz.LipschitzDocument), "write it to lipschitz.schema.json"
 
 
 def test_what_is_saved_is_what_was_found(made: lipcert.Certificate, stored: Stored) -> None:

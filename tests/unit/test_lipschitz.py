@@ -12,6 +12,7 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 import lipcert
+from lipcert.certificate.disk import load_lipschitz
 from lipcert.cli import app
 from lipcert.errors import BadInput, Unsound, UnsupportedOp
 from lipcert.graph.layer_graph import LayerGraph, Node
@@ -186,18 +187,17 @@ def test_a_bound_below_what_was_seen_cannot_exist() -> None:
     low = replace(proof, upper=bound.seen.quotient * 0.9)
     with pytest.raises(Unsound, match=name):
         LipschitzBound(
-            bound.source, bound.norm, bound.region, {name: low}, bound.seen, bound.provenance
+            bound.source, bound.norm, bound.region, {name: low}, bound.seen, bound.origin
         )
 
 
 def test_saved_facts(tmp_path: Path) -> None:
     pair = lipcert.load_pair(DIGITS / "model.onnx", DIGITS / "model.pruned.onnx")
     bounds = lipcert.lipschitz(pair, norm="inf", effort=QUICK)
-    saved = json.loads(bounds.save(tmp_path).read_text())
-    assert saved["difference"]["upper"] == bounds.difference.upper
-    assert saved["original"]["observed"] == bounds.original.observed
-    with np.load(tmp_path / saved["arrays"]) as arrays:
-        assert arrays["original_first"].shape == (1, 1, 8, 8)
+    saved, arrays = load_lipschitz(bounds.save(tmp_path))
+    assert saved.constants["difference"].upper == bounds.difference.upper
+    assert saved.constants["original"].observed == bounds.original.observed
+    assert arrays["original_first"].shape == (1, 1, 8, 8)
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -211,8 +211,8 @@ def test_the_command(tmp_path: Path) -> None:
     assert "does not shrink" in shown.stdout
     assert (tmp_path / "lipschitz.json").is_file()
     told = CliRunner().invoke(app, ["lipschitz", given[0], "--norm", "1", "--json"])
-    facts = json.loads(told.stdout)
-    assert facts["network"]["upper"] >= facts["network"]["observed"] > 0
+    facts = json.loads(told.stdout)["constants"]["network"]
+    assert facts["upper"] >= facts["observed"] > 0
 
 
 @pytest.mark.parametrize(

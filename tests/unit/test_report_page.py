@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from decimal import Decimal
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,16 @@ from typer.testing import CliRunner
 import lipcert
 from lipcert.attacks.drift import DriftAttack
 from lipcert.certificate import Stored, load
+from lipcert.certificate.disk import load_lipschitz
 from lipcert.cli import app
+from lipcert.lipschitz import Effort
+from lipcert.lipschitz.ascent import Ascent
 from lipcert.methods.twin import TwinBounds
 from lipcert.read import read_inputs
 from lipcert.report import formats
 from lipcert.report.chapter import scan
 from lipcert.report.file import File
+from lipcert.report.number import above, below
 from lipcert.report.page import page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,18 +33,20 @@ DIGITS = ROOT / "examples" / "digits"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE = 180_000  # milliseconds: machines may be busy
+QUICK = Effort(ascent=Ascent(steps=3, starts=2))
 NARROW, WIDE, A4 = 390, 1200, 690  # pixels; A4 less its margins, at 96 per inch
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate with all that a report can tell: budget, labels, a refuted limit."""
+    """A certificate with all that a report can tell: budget, labels, a refuted limit, slopes."""
     place = tmp_path_factory.mktemp("certificate")
     pair = lipcert.load_pair(DIGITS / "model.onnx", DIGITS / "model.int8.onnx")
     inputs = read_inputs(f"{DIGITS}/inputs.npz:x")[:3]
     region = lipcert.Box.around(inputs, eps=0.01, clip=(0.0, 1.0))
     attack = DriftAttack(steps=5, restarts=1)
     lipcert.certify(pair, region, TwinBounds(budget=True), attack=attack).save(place, 0.05)
+    lipcert.lipschitz(pair, norm="inf", region=region, effort=QUICK).save(place)
     return place
 
 
@@ -189,6 +196,25 @@ def test_several_certificates_have_an_overview(stored: Stored) -> None:
     assert told.overview.heads[1:4] == ("Regions", "Arithmetic", "Method")
     assert formats.markdown(told).count("\n## ") == 2
     assert formats.pdf(told).startswith(b"%PDF-")
+
+
+def test_constants_stand_beside_what_was_seen(folder: Path, written: dict[str, Path]) -> None:
+    text = written["md"].read_text(encoding="utf-8")
+    constants = load_lipschitz(folder)[0].constants
+    assert set(constants) == {"original", "compressed", "difference"}
+    for constant in (constants["original"], constants["difference"]):
+        upper = inf if constant.upper is None else constant.upper
+        assert f"| {above(upper)} | {below(constant.observed)} |" in text
+    assert "Nothing proved: quantised activations jump" in text
+
+
+def test_constants_of_other_networks_are_refused(folder: Path, tmp_path: Path) -> None:
+    changed = shutil.copytree(folder, tmp_path / "changed")
+    other = lipcert.lipschitz(DIGITS / "model.pruned.onnx", norm=1, effort=QUICK)
+    other.save(changed)
+    done = CliRunner().invoke(app, ["report", str(changed)])
+    assert done.exit_code == 2
+    assert "not one of the networks" in " ".join(done.stderr.split())
 
 
 def test_a_changed_certificate_is_refused(folder: Path, tmp_path: Path) -> None:

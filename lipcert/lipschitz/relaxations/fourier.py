@@ -14,7 +14,7 @@ from lipcert.lipschitz.fourier.factor import solved, start
 from lipcert.lipschitz.fourier.program import Program, program
 from lipcert.lipschitz.fourier.verify import verified
 from lipcert.lipschitz.norm import Norm
-from lipcert.lipschitz.relaxation import Proved, Relaxation, Task
+from lipcert.lipschitz.relaxation import Multipliers, Proved, Relaxation, Task
 from lipcert.report.number import above
 from lipcert.sets.enclosure import Interval
 
@@ -46,7 +46,11 @@ class FourierSdp(Relaxation):
         upper, inflation = (
             torch.tensor([f[k] for f in found], dtype=torch.float64) for k in (0, 1)
         )
-        multipliers = {f"{row}:{n}": w for row, f in enumerate(found) for n, w in f[2].items()}
+        multipliers = tuple(
+            Multipliers(row, name, torch.arange(len(weights)), weights)
+            for row, (_, _, best) in enumerate(found)
+            for name, weights in best.items()
+        )
         return Proved(upper, None, inflation, multipliers)
 
 

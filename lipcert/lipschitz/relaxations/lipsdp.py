@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 
 from lipcert.lipschitz.norm import Norm
-from lipcert.lipschitz.relaxation import Proved, Relaxation, Task
+from lipcert.lipschitz.relaxation import Multipliers, Proved, Relaxation, Task
 from lipcert.ops.kinds import Coupled
 from lipcert.report.number import above, below
 from lipcert.sdp import Chain, LipschitzProof, Progress, search
@@ -52,10 +52,10 @@ def _row(task: Task, row: int) -> tuple[Chain, LipschitzProof]:
     return chain, search(chain, told, task.limit_seconds)
 
 
-def _multipliers(found: list[tuple[Chain, LipschitzProof]]) -> dict[str, torch.Tensor]:
-    """Of every row and layer; zero for neurons that left the program."""
-    return {
-        f"{row}:{layer.name}": torch.from_numpy(weights)
+def _multipliers(found: list[tuple[Chain, LipschitzProof]]) -> tuple[Multipliers, ...]:
+    """Of every row and layer, for the neurons that are in the program."""
+    return tuple(
+        Multipliers(row, layer.name, torch.from_numpy(layer.neurons), torch.from_numpy(weights))
         for row, (chain, proof) in enumerate(found)
         for layer, weights in zip(chain.layers, proof.multipliers, strict=True)
-    }
+    )
