@@ -17,7 +17,6 @@ from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.graph.semantics import Semantics
 from lipcert.methods.image import reach_of_linear
 from lipcert.numeric.rounding import gamma, inflate
-from lipcert.ops.add import Add
 from lipcert.ops.clip import Clip
 from lipcert.ops.dynamic_quantize import DynamicQuantize
 from lipcert.ops.kinds import Affine, Elementwise, Op
@@ -104,8 +103,8 @@ def _(op: Affine, value: Interval, *boxes: Interval) -> Tensor | None:
 
 @_error.register
 def _(op: Routing, value: Interval, *boxes: Interval) -> Tensor | None:
-    """Moving values about is exact; adding two is not."""
-    if not isinstance(op, Add):
+    """Of sums; moving values about has none."""
+    if op.exact:
         return None
     reach = reach_of_linear(op, *(box.magnitude() for box in boxes))
     return gamma(op.terms + SPARE, SINGLE) * reach

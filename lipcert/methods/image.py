@@ -42,6 +42,9 @@ def affine_image(op: Affine, *boxes: Interval, linear: bool = False) -> tuple[In
     Returns:
         The enclosure, and an upper bound on |weights| |inputs| + |constant|.
     """
+    if op.exact:
+        lower, upper = op.linear(*(b.lower for b in boxes)), op.linear(*(b.upper for b in boxes))
+        return Interval(lower, upper), op.linear(*(box.magnitude() for box in boxes))
     centres = [box.centre for box in boxes]
     radii = [box.radius(centre) for box, centre in zip(boxes, centres, strict=True)]
     sizes = [box.magnitude() for box in boxes]

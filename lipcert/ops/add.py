@@ -40,6 +40,11 @@ class Add(Routing):
         return isinstance(other, Add) and other.signs == self.signs
 
     @property
+    def exact(self) -> bool:
+        """Sums are rounded."""
+        return False
+
+    @property
     def terms(self) -> int:
         """One per branch."""
         return len(self.signs) + 2

@@ -1,5 +1,7 @@
 """Convolution over feature maps, with adjoints on patches."""
 
+import functools
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,10 +16,10 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Conv(Affine):
-    """2-D cross-correlation with zero padding, one matrix product per kernel tap.
+    """2-D cross-correlation with zero padding, by matrix products of unfolded windows or of taps.
 
-    No kernel of a library is involved, so no Winograd, FFT or Strassen: sums of products are
-    direct on every device.
+    No convolution kernel of a library is involved, so no Winograd, FFT or Strassen: sums of
+    products are direct on every device.
 
     Args:
         weight: (out, in / groups, kernel height, kernel width).
@@ -50,32 +52,22 @@ class Conv(Affine):
         )
 
     def linear(self, *inputs: Tensor) -> Tensor:
-        """Sum over taps of a matrix product with a shifted view."""
+        """Products of the kernels with unfolded windows; depthwise, sums over shifted views."""
         (x,) = inputs
         top, left, bottom, right = self.pads
-        _, high, wide = self.shape(self.input_shape)
-        padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, left, right, top, bottom))
-        total: Tensor | None = None
-        for y, x_tap, view in self._views(padded, high, wide):
-            part = self._mix(view, y, x_tap)
-            total = part if total is None else total + part
-        assert total is not None
-        return total.permute(0, 3, 1, 2)
+        channels, high, wide = self.shape(self.input_shape)
+        padded = F.pad(x, (left, right, top, bottom)) if any(self.pads) else x
+        if self._depthwise():
+            last = padded.permute(0, 2, 3, 1)
+            parts = [view * tap[:, 0] for tap, view in self._views(last, high, wide)]
+            return functools.reduce(torch.add, parts).permute(0, 3, 1, 2)
+        windows = F.unfold(padded, self.weight.shape[2:], self.dilation, 0, self.stride)
+        mixed = self._blocks() @ windows.unflatten(1, (self.groups, -1))
+        return mixed.view(-1, channels, high, wide)
 
     def adjoint(self, functional: Functional) -> tuple[Functional, ...]:
-        """Sum over taps of a transposed product into a shifted view; patches stay patches."""
-        values = functional.values
-        rows, high, wide, _ = values.shape
-        span = [
-            (size - 1) * step + reach
-            for size, step, reach in zip((high, wide), self.stride, self._reach(), strict=True)
-        ]
-        back = values.new_zeros(rows, span[0], span[1], self.input_shape[0])
-        if back.shape[1:3] == values.shape[1:3]:
-            back = self._unmix(values, 0, 0)
-        else:
-            for y, x, view in self._views(back, high, wide):
-                self._unmix_into(view, values, y, x)
+        """Transposed products, each added where its tap reaches; patches stay patches."""
+        back = self._transposed(functional.values)
         if functional.origin is None:
             return (Functional(self._cropped(back), self.input_shape),)
         steps, pads = (functional.origin.new_tensor(v) for v in (self.stride, self.pads[:2]))
@@ -145,48 +137,46 @@ class Conv(Affine):
         high, wide = self.weight.shape[2:]
         return ((high - 1) * self.dilation[0] + 1, (wide - 1) * self.dilation[1] + 1)
 
-    def _views(self, padded: Tensor, high: int, wide: int) -> list[tuple[int, int, Tensor]]:
-        """For each tap, the strided view of `padded` that it multiplies."""
-        (down, right), views = self.stride, []
-        for y in range(self.weight.shape[2]):
-            for x in range(self.weight.shape[3]):
-                top, left = y * self.dilation[0], x * self.dilation[1]
-                rows = slice(top, top + down * (high - 1) + 1, down)
-                columns = slice(left, left + right * (wide - 1) + 1, right)
-                views.append((y, x, padded[:, rows, columns]))
-        return views
+    def _depthwise(self) -> bool:
+        """Whether every channel has one kernel of its own."""
+        return self.weight.shape[:2] == (self.groups, 1)
 
-    def _mix(self, view: Tensor, y: int, x: int) -> Tensor:
-        """One tap's channel mixing, (..., in) to (..., out)."""
-        tap = self.weight[:, :, y, x]
-        if self.groups == 1:
-            return view @ tap.T
-        if tap.shape[1] == 1 and tap.shape[0] == self.groups:
-            return view * tap[:, 0]
-        blocks = tap.view(self.groups, -1, tap.shape[1])
-        return torch.einsum(
-            "...gi,goi->...go", view.unflatten(-1, (self.groups, -1)), blocks
-        ).flatten(-2)
+    def _blocks(self) -> Tensor:
+        """Kernels of each group as a matrix, (groups, out / groups, in / groups x taps)."""
+        return self.weight.reshape(self.groups, self.weight.shape[0] // self.groups, -1)
 
-    def _unmix(self, values: Tensor, y: int, x: int) -> Tensor:
-        """One tap's transposed channel mixing, (..., out) to (..., in)."""
-        tap = self.weight[:, :, y, x]
-        if self.groups == 1:
-            return values @ tap
-        if tap.shape[1] == 1 and tap.shape[0] == self.groups:
-            return values * tap[:, 0]
-        blocks = tap.view(self.groups, -1, tap.shape[1])
-        return torch.einsum(
-            "...go,goi->...gi", values.unflatten(-1, (self.groups, -1)), blocks
-        ).flatten(-2)
+    def _views(self, padded: Tensor, high: int, wide: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each tap, (out, in / groups), and the strided view of `padded` that it multiplies."""
+        down, right = self.stride
+        taps = self.weight.permute(2, 3, 0, 1).contiguous()
+        for y, row in enumerate(taps.unbind()):
+            top = y * self.dilation[0]
+            band = padded[:, top : top + down * (high - 1) + 1 : down]
+            for x, tap in enumerate(row.unbind()):
+                left = x * self.dilation[1]
+                yield tap, band[:, :, left : left + right * (wide - 1) + 1 : right]
 
-    def _unmix_into(self, view: Tensor, values: Tensor, y: int, x: int) -> None:
-        """Add one tap's transposed mixing to a view; depthwise kernels in one pass."""
-        tap = self.weight[:, :, y, x]
-        if tap.shape[1] == 1 and tap.shape[0] == self.groups:
-            view.addcmul_(values, tap[:, 0])
-        else:
-            view += self._unmix(values, y, x)
+    def _transposed(self, values: Tensor) -> Tensor:
+        """(rows, h, w, out) to (rows, larger h, larger w, in): what every output entry reads."""
+        rows, high, wide, _ = values.shape
+        reach = self._reach()
+        span = ((high - 1) * self.stride[0] + reach[0], (wide - 1) * self.stride[1] + reach[1])
+        if self.groups > 1 and not self._depthwise():
+            split = values.reshape(rows, high * wide, self.groups, -1).permute(0, 2, 3, 1)
+            windows = (self._blocks().mT @ split).flatten(1, 2)
+            size = self.weight.shape[2:]
+            back = F.fold(windows, span, size, self.dilation, 0, self.stride)
+            return back.permute(0, 2, 3, 1)
+        if span == (high, wide) and self.groups == 1:
+            return values @ self.weight[:, :, 0, 0]
+        back = values.new_zeros(rows, *span, self.input_shape[0])
+        depthwise = self._depthwise()
+        for tap, view in self._views(back, high, wide):
+            if depthwise:
+                view.addcmul_(values, tap[:, 0])
+            else:
+                view.add_(values @ tap)
+        return back
 
     def _cropped(self, back: Tensor) -> Tensor:
         """From padded to true coordinates; rows that no kernel position reached are zero."""
@@ -204,6 +194,6 @@ def _masked(patch: Functional) -> Functional:
     _, high, wide, _ = patch.values.shape
     down = patch.origin[:, 0, None] + torch.arange(high, device=patch.origin.device)
     right = patch.origin[:, 1, None] + torch.arange(wide, device=patch.origin.device)
-    rows = ((down >= 0) & (down < height)).to(patch.values)
-    columns = ((right >= 0) & (right < width)).to(patch.values)
-    return patch.with_values(patch.values * rows[:, :, None, None] * columns[:, None, :, None])
+    rows, columns = (down >= 0) & (down < height), (right >= 0) & (right < width)
+    inside = rows[:, :, None] & columns[:, None, :]
+    return patch.with_values(patch.values * inside[..., None].to(patch.values))

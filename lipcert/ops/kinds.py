@@ -60,9 +60,10 @@ class Op(ABC):
                 if (tensor.dtype, tensor.device) == (dtype, placement.device):
                     continue
                 moved[name] = tensor.to(placement.device, dtype)
-                off = tensor.to(dtype).to(tensor.dtype) != tensor
-                exact = exact and not bool(off.any())
-                self._refuse_lost(moved[name], off.to(placement.device))
+                back = moved[name].to(tensor.device, tensor.dtype)
+                if not torch.equal(back, tensor):
+                    exact = False
+                    self._refuse_lost(moved[name], (back != tensor).to(placement.device))
         if not moved:
             return self
         result = self.with_parameters(moved)
@@ -137,6 +138,11 @@ class Affine(Op):
     def weight_error(self) -> float:
         """Relative error of the stored weights and constant against the true ones."""
         return 0.0
+
+    @property
+    def exact(self) -> bool:
+        """Whether every value is some input's value: nothing is weighted, summed or rounded."""
+        return False
 
     def constant(self, like: Tensor) -> Tensor | None:
         """The constant part, broadcastable to the node's shape; None where it is zero."""

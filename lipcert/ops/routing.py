@@ -23,6 +23,11 @@ class Routing(Affine):
         return None
 
     @property
+    def exact(self) -> bool:
+        """Values are moved about, unless an operation says otherwise."""
+        return True
+
+    @property
     def terms(self) -> int:
         """A coordinate is read once or a few times."""
         return 4

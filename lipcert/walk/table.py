@@ -89,7 +89,10 @@ class Table:
         values = functional.values
         total = values.new_zeros(len(values))
         for where, (found,) in self.blocks(functional, rows, [fact]):
-            total[where[0]] = contract(values[where], found)
+            part = contract(values[where], found)
+            if len(part) == len(total):
+                return part
+            total[where[0]] = part
         return total
 
     def slack(self, functional: Functional, rows: Rows, fact: int) -> Tensor:
