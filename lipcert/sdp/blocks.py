@@ -26,6 +26,12 @@ class Factor:
     blocks: Blocks
     below: tuple[tuple[int, ...], ...]
 
+    @property
+    def logdet(self) -> float:
+        """Logarithm of the determinant of P."""
+        roots = [np.diag(self.blocks[j, j]) for j in range(len(self.sizes))]
+        return 2 * float(np.log(np.concatenate(roots)).sum())
+
     def forward(self, values: Mapping[int, Array]) -> dict[int, Array]:
         """Solution of L y = values; blocks that are left out are zero."""
         left = dict(values)

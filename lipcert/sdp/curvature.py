@@ -6,15 +6,17 @@ gradient is $-a_j' S b_j$ and the second derivative $(a_i' S a_j b_i' S b_j + a_
 / 2$: products of entries of S, W S and W S W'.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lipcert.sdp.blocks import Factor, inverse
 from lipcert.sdp.maps import Array
-from lipcert.sdp.path import Derivatives
+from lipcert.sdp.path import Derivatives, Place
 from lipcert.sdp.program import Program, Reads
+
+STRIP = 512  # rows of the Hessian at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,13 @@ class LogDet:
         sizes = self.program.sizes
         return float(sum(sizes) + (sum(sizes[1:]) if self.program.guarded else 0))
 
-    def at(self, point: Array) -> Callable[[], Derivatives] | None:
-        """What finds the derivatives at (t, multipliers); None where that is not feasible."""
+    def at(self, point: Array) -> Place | None:
+        """The barrier at (t, multipliers); None where that is not feasible."""
         done = self.program.factor(point)
-        return None if done is None else lambda: _derivatives(self.program, done, point)
+        if done is None:
+            return None
+        value = -done.logdet - (float(np.log(point[1:]).sum()) if self.program.guarded else 0.0)
+        return Place(value, lambda: _derivatives(self.program, done, point))
 
 
 def _derivatives(program: Program, done: Factor, point: Array) -> Derivatives:
@@ -48,60 +53,70 @@ def _derivatives(program: Program, done: Factor, point: Array) -> Derivatives:
 
 def _of_logdet(program: Program, inverse: Array) -> Derivatives:
     """Of -logdet P, from the inverse of P."""
-    seen = np.empty((len(inverse) - program.sizes[0], len(inverse)))
-    for block, place in zip(program.neurons, program.places, strict=True):
-        seen[place] = _applied(program, block.reads, inverse)
-    count = len(seen) + 1
-    gradient, hessian = np.empty(count), np.empty((count, count))
+    seen = _read(program, inverse)
+    hessian = np.empty((len(seen) + 1, len(seen) + 1))
+    gradient = np.empty(len(hessian))
     inner = hessian[1:, 1:]
-    for one, place in enumerate(program.places):
-        for two, other in enumerate(program.places[: one + 1]):
-            inner[place, other], products = _pair(program, inverse, seen, (one, two))
-            if one == two:
-                gradient[1:][place] = -np.diag(products)
+    inner[:] = _read(program, seen.T)
+    lower, upper = (np.concatenate(ends) for ends in program.sectors)
+    plain, own = inverse[program.sizes[0] :, program.sizes[0] :], seen[:, program.sizes[0] :]
+    for start in range(0, len(seen), STRIP):
+        rows, columns = slice(start, start + STRIP), slice(0, start + STRIP)
+        parts = _Parts(
+            plain[rows, columns], own[rows, columns], own[columns, rows].T, inner[rows, columns]
+        )
+        mixed = parts.between(lower[rows], upper[columns])
+        gradient[1:][rows] = -np.diagonal(mixed, start)
+        products = mixed * parts.between(upper[rows], lower[columns])
+        products += parts.between(lower[rows], lower[columns]) * parts.between(
+            upper[rows], upper[columns]
+        )
+        inner[rows, columns] = products / 2
     gradient[0], hessian[0, 0], hessian[1:, 0] = _of_output(program, inverse)
     return Derivatives(gradient, hessian)
 
 
-def _pair(
-    program: Program, inverse: Array, seen: Array, which: tuple[int, int]
-) -> tuple[Array, Array]:
-    """Second derivatives between two blocks of neurons, and a_i' S b_j of theirs."""
-    first, second = (program.neurons[number] for number in which)
-    places = [program.places[number] for number in which]
-    rows = [program.rows[number + 1] for number in which]
-    plain = inverse[rows[0], rows[1]]
-    left, right = seen[places[0], rows[1]], seen[places[1], rows[0]].T
-    both = np.sum([seen[places[0], program.rows[j]] @ w.T for j, w in second.reads.items()], axis=0)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Parts:
+    """Some rows and columns of S, W S, S W' and W S W'."""
 
-    def between(one: Array, two: Array) -> Array:
+    plain: Array
+    left: Array
+    right: Array
+    both: Array
+
+    def between(self, one: Array, two: Array) -> Array:
         """(e - one w)' S (e - two w), without the parts that vanish."""
-        found = plain
+        found = self.plain
         if one.any():
-            found = found - one[:, None] * left
+            found = found - one[:, None] * self.left
         if two.any():
-            found = found - right * two
-            found = found + one[:, None] * both * two if one.any() else found
+            found = found - self.right * two
+            if one.any():
+                found += one[:, None] * self.both * two
         return found
-
-    mixed = between(first.lower, second.upper)
-    other = mixed.T if which[0] == which[1] else between(first.upper, second.lower)
-    squares = between(first.lower, second.lower) * between(first.upper, second.upper)
-    return (squares + mixed * other) / 2, mixed
 
 
 def _of_output(program: Program, inverse: Array) -> tuple[float, float, Array]:
     """Derivative in t, second derivative in t, and those in t and each multiplier."""
-    half = _applied(program, program.output, inverse)
-    gram = _applied(program, program.output, half.T)
-    cross = np.empty(len(inverse) - program.sizes[0])
-    for number, (block, place) in enumerate(zip(program.neurons, program.places, strict=True), 1):
-        own, below = half.T[program.rows[number]], _applied(program, block.reads, half.T)
-        lower, upper = (own - slope[:, None] * below for slope in (block.lower, block.upper))
-        cross[place] = -(lower * upper).sum(1)
+    half = _applied(program.rows, program.output, inverse)
+    gram = _applied(program.rows, program.output, half.T)
+    own, below = half.T[program.sizes[0] :], _read(program, half.T)
+    ends = (np.concatenate(slopes)[:, None] for slopes in program.sectors)
+    lower, upper = (own - slope * below for slope in ends)
+    cross = -(lower * upper).sum(1)
     return float(np.trace(gram)), float((gram**2).sum()), cross
 
 
-def _applied(program: Program, reads: Reads, values: Array) -> Array:
+def _read(program: Program, values: Array) -> Array:
+    """What all neurons read of values with a row per coordinate of P."""
+    found = np.empty((len(values) - program.sizes[0], values.shape[1]))
+    rows = program.rows
+    for block, place in zip(program.neurons, program.places, strict=True):
+        found[place] = _applied(rows, block.reads, values)
+    return found
+
+
+def _applied(rows: Sequence[slice], reads: Reads, values: Array) -> Array:
     """W values, for values with a row per coordinate of P."""
-    return np.sum([part @ values[program.rows[j]] for j, part in reads.items()], axis=0)
+    return np.sum([part @ values[rows[j]] for j, part in reads.items()], axis=0)

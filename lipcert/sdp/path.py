@@ -25,10 +25,13 @@ from lipcert.sdp.maps import Array
 
 NEAR = 2.0  # Newton decrement below which steps are linear
 FAR = 6.0  # and above which they are logarithmic again
-CENTRED = 1.5  # decrement below which the path is followed further
+CENTRED = 1.0  # decrement below which the path is followed further
 SHARE = 0.75  # of the way along the tangent to the boundary
-SHRINK = 0.7
-RETREAT = 0.6  # of the way to the boundary, where a step does not fit
+SHRINK = 0.8
+RETREAT = 0.7  # of the way to the boundary at most
+LEAST = 1e-12  # share of a step below which there is none
+STRETCHES = 12  # halvings or doublings of a step
+SAFE = 0.9  # decrement below which a linear step stays away from the boundary
 LONGEST = 2.5  # change of any logarithm in one step
 STEPS = 200
 LIFTS = (0.0, 1e-14, 1e-10, 1e-6)
@@ -50,6 +53,14 @@ class Derivatives:
     hessian: Array
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """A barrier at a point: its value, and what finds its derivatives."""
+
+    value: float
+    derive: Callable[[], Derivatives]
+
+
 class Barrier(Protocol):
     """A sum of -log and -log det of affine functions of positive variables.
 
@@ -61,8 +72,8 @@ class Barrier(Protocol):
         """Number of logarithms, a determinant's by its order."""
         ...
 
-    def at(self, point: Array) -> Callable[[], Derivatives] | None:
-        """What finds the derivatives at a point; None where it is not strictly in the set."""
+    def at(self, point: Array) -> Place | None:
+        """The barrier at a point; None where that is not strictly in the set."""
         ...
 
 
@@ -78,22 +89,41 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Here:
-    """What is known at a point, all relative to the variables there.
+class _Stand:
+    """A point of the search and the weight of its objective."""
+
+    point: Array
+    place: Place
+    weight: float
+
+    @property
+    def merit(self) -> float:
+        """What the path minimises."""
+        return self.place.value - self.weight * math.log(self.point[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """Newton's step from a point, all relative to the variables there.
 
     Args:
-        point: the variables.
+        linear: whether in the variables, not in their logarithms.
         slope: gradient of the barrier.
         decrement: Newton's.
-        step: Newton's.
+        change: of the variables or of their logarithms.
         solve: the inverse of the Hessian that it used.
     """
 
-    point: Array
+    linear: bool
     slope: Array
     decrement: float
-    step: Array
+    change: Array
     solve: Solve
+
+    def end(self, point: Array, share: float) -> Array:
+        """After a share of the step."""
+        moved = share * self.change
+        return point * (1 + moved) if self.linear else point * np.exp(moved)
 
 
 def follow(barrier: Barrier, first: Array, gap: float) -> Iterator[Found]:
@@ -104,42 +134,45 @@ def follow(barrier: Barrier, first: Array, gap: float) -> Iterator[Found]:
         first: strictly in the set.
         gap: relative; the last point may miss it where rounding or patience ends the search.
     """
-    point, weight, most, near = first, barrier.degree, math.inf, False
+    place = barrier.at(first)
+    assert place is not None, "the first point is in the set"
+    here, most, near = _Stand(first, place, barrier.degree), math.inf, False
     for _ in range(STEPS):
-        yield Found(point, most)
-        if most <= point[0] * (1 + gap):
+        yield Found(here.point, most)
+        if most <= here.point[0] * (1 + gap):
             return
-        here = _newton(barrier, point, weight, near)
-        if near and here is not None and here.decrement > FAR:
-            near, here = False, _newton(barrier, point, weight, near=False)
-        if here is None:
+        step = _newton(here, near)
+        if near and step is not None and step.decrement > FAR:
+            step = _newton(here, linear=False)
+        if step is None:
             return
-        if near:
-            most = min(most, _most(barrier, here, weight))
-            point, weight = _along(barrier, here, weight)
-        else:
-            near = here.decrement < NEAR
-            point, _ = _fitted(barrier, here, near=False)
+        if step.linear:
+            most = min(most, _most(barrier, here, step))
+        near = step.decrement < (FAR if step.linear else NEAR)
+        after = _after(barrier, here, step)
+        if after is None:
+            return
+        stand, share = after
+        centred = step.linear and step.decrement < CENTRED and share >= 1
+        here = _along(barrier, stand, here, step) if centred else stand
 
 
-def _newton(barrier: Barrier, point: Array, weight: float, near: bool) -> _Here | None:
+def _newton(here: _Stand, linear: bool) -> _Step | None:
     """Newton's step in the variables, or in their logarithms; None where rounding prevents it."""
-    derive = barrier.at(point)
-    assert derive is not None, "every point of the path is in the set"
-    found = derive()
-    slope = point * found.gradient
+    found = here.place.derive()
+    slope = here.point * found.gradient
     gradient = slope.copy()
-    gradient[0] -= weight
-    diagonal = np.zeros(len(point)) if near else slope
-    if near:
-        diagonal[0] = weight
-    solve = _solver(found.hessian, point, diagonal)
+    gradient[0] -= here.weight
+    diagonal = np.zeros(len(slope)) if linear else slope
+    if linear:
+        diagonal[0] = here.weight
+    solve = _solver(found.hessian, here.point, diagonal)
     if solve is None:
         return None
-    step = solve(-gradient)
-    if not np.isfinite(step).all():
+    change = solve(-gradient)
+    if not np.isfinite(change).all():
         return None
-    return _Here(point, slope, math.sqrt(max(0.0, -gradient @ step)), step, solve)
+    return _Step(linear, slope, math.sqrt(max(0.0, -gradient @ change)), change, solve)
 
 
 def _solver(hessian: Array, point: Array, diagonal: Array) -> Solve | None:
@@ -159,40 +192,69 @@ def _solver(hessian: Array, point: Array, diagonal: Array) -> Solve | None:
     return None
 
 
-def _most(barrier: Barrier, here: _Here, weight: float) -> float:
+def _most(barrier: Barrier, here: _Stand, step: _Step) -> float:
     """Bound on the first variable by the dual point of a linear step; infinite where not one."""
-    step = here.step
-    if step[0] >= 1:
+    change = step.change
+    if change[0] >= 1:
         return math.inf
-    if here.decrement >= 1 and barrier.at(here.point * (1 - step)) is None:
+    if step.decrement >= 1 and barrier.at(here.point * (1 - change)) is None:
         return math.inf
-    more = (barrier.degree + here.slope @ step) / (weight * (1 - step[0]))
+    more = (barrier.degree + step.slope @ change) / (here.weight * (1 - change[0]))
     return float(here.point[0] * (1 + more))
 
 
-def _along(barrier: Barrier, here: _Here, weight: float) -> tuple[Array, float]:
-    """The next point and weight: to the path, then along its tangent where that is close."""
-    point, share = _fitted(barrier, here, near=True)
-    if share < 1 or here.decrement >= CENTRED:
-        return point, weight
-    first = np.zeros(len(point))
-    first[0] = weight
-    tangent = here.point * here.solve(first)
+def _after(barrier: Barrier, here: _Stand, step: _Step) -> tuple[_Stand, float] | None:
+    """The end of a step, away from the boundary, where the merit is lowest; with its share.
+
+    Variables that are far too near the boundary double with every step of Newton's: where those
+    are what is left, several steps' length is the better one.
+    """
+    first = min(1.0, LONGEST / max(float(abs(step.change).max()), 1.0))
+    found = _reached(barrier, here, step, first)
+    longer = found is not None and found[1] == first
+    if found is None or (step.decrement < SAFE if step.linear else longer):
+        return found
+    factor = 2.0 if longer else 0.5
+    for _ in range(STRETCHES):
+        share = found[1] * factor
+        place = barrier.at(step.end(here.point, share / (RETREAT if factor > 1 else 1)))
+        other = None if place is None else _stand(barrier, here, step, share)
+        if other is None or other.merit >= found[0].merit:
+            break
+        found = other, share
+    return found if found[0].merit < here.merit else None
+
+
+def _reached(
+    barrier: Barrier, here: _Stand, step: _Step, first: float
+) -> tuple[_Stand, float] | None:
+    """The end of a share of a step that stays away from the boundary."""
+    margin = 1.0 if step.linear and step.decrement < SAFE else RETREAT
+    reach = first / margin
+    while barrier.at(step.end(here.point, reach)) is None:
+        reach *= SHRINK
+        if reach < LEAST:
+            return None
+    share = min(first, reach * margin)
+    stand = _stand(barrier, here, step, share)
+    return None if stand is None else (stand, share)
+
+
+def _stand(barrier: Barrier, here: _Stand, step: _Step, share: float) -> _Stand | None:
+    point = step.end(here.point, share)
+    place = barrier.at(point)
+    return None if place is None else _Stand(point, place, here.weight)
+
+
+def _along(barrier: Barrier, end: _Stand, here: _Stand, step: _Step) -> _Stand:
+    """Further along the path's tangent, with the weight that belongs there."""
+    first = np.zeros(len(here.point))
+    first[0] = here.weight
+    tangent = here.point * step.solve(first)
     for reach in TANGENT:
-        if barrier.at(point + reach * tangent) is not None:
-            return point + SHARE * reach * tangent, weight / (1 - SHARE * reach)
-    return point, weight
-
-
-def _fitted(barrier: Barrier, here: _Here, near: bool) -> tuple[Array, float]:
-    """The point at the end of a step, or well before the boundary, and the share of the step."""
-
-    def end(share: float) -> Array:
-        return here.point * (1 + share * here.step if near else np.exp(share * here.step))
-
-    share = first = min(1.0, LONGEST / max(float(abs(here.step).max()), 1.0))
-    while barrier.at(end(share)) is None:
-        share *= SHRINK
-    if share < first:
-        share *= RETREAT
-    return end(share), share
+        if barrier.at(end.point + reach * tangent) is not None:
+            point = end.point + SHARE * reach * tangent
+            place = barrier.at(point)
+            if place is not None:
+                return _Stand(point, place, here.weight / (1 - SHARE * reach))
+    return end

@@ -63,14 +63,17 @@ class Program:
     @property
     def places(self) -> tuple[slice, ...]:
         """Where each block of neurons stands among the multipliers."""
-        ends = np.cumsum((0, *self.sizes[1:])).tolist()
-        return tuple(slice(a, b) for a, b in itertools.pairwise(ends))
+        return _slices(self.sizes[1:])
 
     @property
     def rows(self) -> tuple[slice, ...]:
         """Where each block stands in P."""
-        ends = np.cumsum((0, *self.sizes)).tolist()
-        return tuple(slice(a, b) for a, b in itertools.pairwise(ends))
+        return _slices(self.sizes)
+
+    @property
+    def sectors(self) -> tuple[list[Array], list[Array]]:
+        """Lower ends of all blocks' sectors, and upper ends."""
+        return [block.lower for block in self.neurons], [block.upper for block in self.neurons]
 
     @property
     def guarded(self) -> bool:
@@ -134,6 +137,11 @@ class Program:
         output = {j: part / end for j, part in output.items()}
         first = np.full(sum(sizes[1:]), 0.5)
         return cls(tuple(sizes), tuple(neurons), output, (*scales[1:], end), first)
+
+
+def _slices(sizes: Sequence[int]) -> tuple[slice, ...]:
+    ends = np.cumsum((0, *sizes)).tolist()
+    return tuple(slice(a, b) for a, b in itertools.pairwise(ends))
 
 
 def pairs(reads: Reads) -> list[tuple[tuple[int, Array], tuple[int, Array]]]:

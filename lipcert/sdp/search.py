@@ -67,6 +67,8 @@ def search(
     clock = _Clock(time.perf_counter(), limit_seconds)
     if not chain.output.nonzero().any():
         return LipschitzProof(0.0, 0.0, tuple(np.ones(layer.size) for layer in chain.layers), 0.0)
+    if not chain.layers:
+        return proved(chain, (), math.sqrt(constant(chain, ())))
     program = Program.of(chain)
     multipliers, lower = program.first, 0.0
     try:

@@ -71,7 +71,7 @@ def positive(sizes: Sequence[int], matrix: Blocks, doubt: Rows, terms: int) -> b
     length = {i: _lengths(done, i) for i in range(len(sizes))}
     sums = {i: part + shift for i, part in sums.items()}
     rounding = _rounding(sizes, done.blocks, length, sums, slack)
-    worst = max(float((left[i] + rounding[i] + doubt[i]).max()) for i in left)
+    worst = float(np.max([(left[i] + rounding[i] + doubt[i]).max() for i in left]))  # NaN stays
     return worst * (1 + 2 * slack) <= shift
 
 

@@ -1,6 +1,5 @@
 """Path following on programs whose optimum another solver knows."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigvalsh
 from scipy.optimize import linprog
 
-from lipcert.sdp.path import Derivatives, follow
+from lipcert.sdp.path import Derivatives, Place, follow
 
 Array = NDArray[np.float64]
 
@@ -25,13 +24,14 @@ class Polytope:
     def degree(self) -> float:
         return float(sum(self.matrix.shape))
 
-    def at(self, point: Array) -> Callable[[], Derivatives] | None:
+    def at(self, point: Array) -> Place | None:
         slack = self.right - self.matrix @ point
         if slack.min() <= 0 or point.min() <= 0:
             return None
         scaled = self.matrix / slack[:, None]
         hessian = scaled.T @ scaled + np.diag(point**-2)
-        return lambda: Derivatives(scaled.sum(0) - 1 / point, hessian)
+        value = -np.log(slack).sum() - np.log(point).sum()
+        return Place(float(value), lambda: Derivatives(scaled.sum(0) - 1 / point, hessian))
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Shifted:
     def degree(self) -> float:
         return float(len(self.A) + 2)
 
-    def at(self, point: Array) -> Callable[[], Derivatives] | None:
+    def at(self, point: Array) -> Place | None:
         matrix = point[1] * self.A + self.C - point[0] * self.B
         if point.min() <= 0 or point[1] >= 1 or eigvalsh(matrix)[0] <= 0:
             return None
@@ -55,7 +55,8 @@ class Shifted:
         gradient[1] += 1 / (1 - point[1]) - 1 / point[1]
         hessian = np.array([[np.sum(a * b.T) for a in (one, two)] for b in (one, two)])
         hessian[1, 1] += (1 - point[1]) ** -2 + point[1] ** -2
-        return lambda: Derivatives(gradient, hessian)
+        logs = np.log([1 - point[1], point[1]]).sum() + np.linalg.slogdet(matrix)[1]
+        return Place(-float(logs), lambda: Derivatives(gradient, hessian))
 
 
 @pytest.mark.parametrize("seed", range(8))
