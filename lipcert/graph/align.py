@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from lipcert.graph.absorb import saturates
 from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.ops.add import Add
 from lipcert.ops.kinds import Affine, Elementwise, Op
@@ -40,7 +41,8 @@ def same_form(f: Op, g: Op) -> bool:
     if isinstance(f, Affine):
         return f.same_form(g)
     if isinstance(f, Elementwise) and isinstance(g, Elementwise):
-        return isinstance(f, Quantize) == isinstance(g, Quantize)
+        alike = isinstance(f, Quantize) == isinstance(g, Quantize)
+        return alike or saturates(f, g) or saturates(g, f)
     return type(f) is type(g)
 
 

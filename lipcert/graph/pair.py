@@ -1,10 +1,10 @@
 """Two networks aligned node by node, so that their difference can be followed."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lipcert.errors import Mismatch
+from lipcert.graph.absorb import absorbed
 from lipcert.graph.align import PairNode, aligned
 from lipcert.graph.exact_ties import with_exact_ties
 from lipcert.graph.layer_graph import LayerGraph, Node
@@ -12,8 +12,6 @@ from lipcert.graph.semantics import Semantics
 from lipcert.graph.simplify import simplify
 from lipcert.graph.widen import widened
 from lipcert.ops.add import Add
-from lipcert.ops.quantize import Quantize
-from lipcert.ops.relu import Relu
 from lipcert.ops.softmax import Softmax
 
 INTEGER = (Semantics.INT8, Semantics.ORT_X86_SAT16, Semantics.LITERT)
@@ -61,7 +59,7 @@ class Pair:
                     "the two networks must read and return the same shapes"
                 )
         read = (original, compressed)
-        original, compressed = (with_relus(simplify(g)) for g in read)
+        original, compressed = (absorbed(simplify(g)) for g in read)
         compressed = widened(original, compressed).under(semantics)
         original = original.under(Semantics.FLOAT32 if semantics in INTEGER else semantics)
         if semantics == Semantics.REAL:
@@ -105,25 +103,3 @@ class Pair:
             ends.append(names[graph.output.name])
         drift = Node("drift", Add((-1, 1)), (ends[0], ends[1]), self.original.output.shape)
         return LayerGraph((*nodes, drift), f"{self.compressed.source} - {self.original.source}")
-
-
-def _unused(name: str, taken: Mapping[str, Node]) -> str:
-    """The name, longer where the file has it already."""
-    while name in taken:
-        name += "+"
-    return name
-
-
-def with_relus(graph: LayerGraph) -> LayerGraph:
-    """A ReLU made visible before every quantiser whose codes stop at zero: the same function."""
-    ops = graph.by_name()
-    nodes: list[Node] = []
-    for node in graph.nodes:
-        op = node.op
-        hides = isinstance(op, Quantize) and not bool(op.lowest.any())
-        if hides and not isinstance(ops[node.inputs[0]].op, Relu):
-            relu = Node(_unused(f"{node.name}.relu", ops), Relu(), node.inputs, node.shape)
-            nodes += [relu, Node(node.name, op, (relu.name,), node.shape)]
-        else:
-            nodes.append(node)
-    return LayerGraph(tuple(nodes), graph.source)

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lipcert.methods.hull import Activation, cornered
+from lipcert.methods.tried import Tried, lines_of
 from lipcert.numeric.rounding import down, unit_roundoff, up
 from lipcert.ops.kinds import Elementwise, Lines
 from lipcert.ops.piecewise import PiecewiseLinear
+from lipcert.ops.quantize import Quantize
 from lipcert.sets.enclosure import Interval, Twin
 
 
@@ -75,8 +78,11 @@ def coupling(f: Elementwise | None, g: Elementwise | None, twin: Twin, *, alike:
         twin: enclosures of what they read.
         alike: whether they are one function, before any rounding of their parameters.
     """
+    corners = cornered(f, g)
+    if corners is not None and (isinstance(f, Quantize) or isinstance(g, Quantize)):
+        return _by_hull(*corners, twin)
     z, y = twin.original, twin.compressed
-    f_lines, g_lines = _lines(f, z), _lines(g, y)
+    f_lines, g_lines = lines_of(f, z), lines_of(g, y)
     one = torch.ones_like(z.lower)
     f_step, g_step = _remainder(f, z, one), _remainder(g, y, one)
     step, values = g_step.minus(f_step), _image(g, y).minus(_image(f, z))
@@ -107,6 +113,15 @@ def coupling(f: Elementwise | None, g: Elementwise | None, twin: Twin, *, alike:
     below, above = _best(lower, twin), _best(upper, twin)
     image = values.intersect(Interval(below.least(twin), -above.least(twin)))
     return Coupling(below, above.negated(), f_lines, image)
+
+
+def _by_hull(f: Activation, g: Activation, twin: Twin) -> Coupling:
+    """With exact intercepts, which staircases profit from."""
+    tried, one = Tried.of(f, g, twin), torch.ones_like(twin.drift.lower)
+    below, above = Plane(*tried.best(one, -one)), Plane(*tried.best(-one, one))
+    values = _image(g, twin.compressed).minus(_image(f, twin.original))
+    image = values.intersect(Interval(below.least(twin), -above.least(twin)))
+    return Coupling(below, above.negated(), lines_of(f, twin.original), image)
 
 
 def _best(side: _Side, twin: Twin) -> Plane:
@@ -174,13 +189,6 @@ def _gap(f: Elementwise | None, g: Elementwise | None, y: Interval) -> Interval 
     values = torch.stack([g.value(x) - f.value(x) for x in map(y.clamp, points)])
     pad = f.pad(y, torch.zeros_like(y.lower)) + g.pad(y, torch.zeros_like(y.lower))
     return Interval(down(values.amin(0) - pad), up(values.amax(0) + pad))
-
-
-def _lines(op: Elementwise | None, box: Interval) -> Lines:
-    if op is not None:
-        return op.lines(box)
-    zero, one = torch.zeros_like(box.lower), torch.ones_like(box.lower)
-    return Lines(one, zero, one, zero)
 
 
 def _image(op: Elementwise | None, box: Interval) -> Interval:

@@ -4,6 +4,7 @@ Values are batched, (batch, *shape); shapes never include the batch axis. An ope
 value; tensors in it are float64 on the CPU until `placed` moves them.
 """
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -207,6 +208,32 @@ class Elementwise(Op):
             left.lower.gather(0, best)[0],
             slopes.gather(0, least)[0],
             left.upper.gather(0, least)[0],
+        )
+
+
+class Cornered(Elementwise):
+    """A function with few points that decide about its graph over any interval."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def corners(self, box: Interval) -> list[tuple[Tensor, Tensor]]:
+        """Places and values (or limits of values) whose hull contains the graph over `box`.
+
+        Each is off by no more than `pad` allows for.
+        """
+
+    @abstractmethod
+    def pad(self, box: Interval, slope: Tensor) -> Tensor:
+        """Above the error of `value - slope place` at every corner; affine in |slope|."""
+
+    def remainder(self, box: Interval, slope: Tensor) -> Interval:
+        """Exact extremes over the corners, widened by rounding."""
+        seen = [value - slope * place for place, value in self.corners(box)]
+        pad = self.pad(box, slope)
+        return Interval(
+            down(functools.reduce(torch.minimum, seen) - pad),
+            up(functools.reduce(torch.maximum, seen) + pad),
         )
 
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from lipcert.numeric.rounding import down, up
-from lipcert.ops.kinds import Elementwise
+from lipcert.ops.kinds import Cornered
 from lipcert.sets.enclosure import Interval
 
 
-class PiecewiseLinear(Elementwise):
+class PiecewiseLinear(Cornered):
     """A continuous function with finitely many knots; states knots and slopes, nothing else."""
 
     __slots__ = ()
@@ -49,15 +49,10 @@ class PiecewiseLinear(Elementwise):
         pieces = [piece.expand_as(box.lower) for piece in self.pieces(box.lower)]
         return torch.stack([*pieces, chord(self.value, box)])
 
-    def remainder(self, box: Interval, slope: Tensor) -> Interval:
-        """Exact extremes over the ends and the knots inside, widened by rounding."""
+    def corners(self, box: Interval) -> list[tuple[Tensor, Tensor]]:
+        """The ends and the knots inside."""
         knots = [box.clamp(knot) for knot in self.knots(box.lower)]
-        seen = [self.value(x) - slope * x for x in (box.lower, *knots, box.upper)]
-        pad = self.pad(box, slope)
-        return Interval(
-            down(functools.reduce(torch.minimum, seen) - pad),
-            up(functools.reduce(torch.maximum, seen) + pad),
-        )
+        return [(x, self.value(x)) for x in (box.lower, *knots, box.upper)]
 
     def settled(self, box: Interval) -> Tensor:
         """Where the box meets one piece only."""

@@ -11,7 +11,7 @@ from torch.autograd.function import FunctionCtx
 
 from lipcert.errors import UnsupportedOp
 from lipcert.numeric.rounding import down, unit_roundoff, up
-from lipcert.ops.kinds import Elementwise
+from lipcert.ops.kinds import Cornered
 from lipcert.ops.piecewise import chord
 from lipcert.sets.enclosure import Interval
 
@@ -34,7 +34,7 @@ class Requantiser(ABC):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Quantize(Elementwise):
+class Quantize(Cornered):
     """scale * clamp(round_half_even(x / scale), lowest, highest), in exact reals.
 
     Args:
@@ -101,13 +101,13 @@ class Quantize(Elementwise):
 
     def slope(self, box: Interval) -> Interval:
         """A staircase has steps: any nonnegative slope, or none where it is constant."""
-        first, last = self._codes(box)
+        first, last = self.codes(box)
         upper = torch.where(first == last, 0.0, torch.inf).to(box.lower)
         return Interval(torch.zeros_like(box.lower), upper)
 
     def image(self, box: Interval) -> Interval:
         """From the first code to the last."""
-        first, last = self._codes(box)
+        first, last = self.codes(box)
         return Interval(down(self.scale * first), up(self.scale * last))
 
     def slopes(self, box: Interval) -> Tensor:
@@ -115,19 +115,13 @@ class Quantize(Elementwise):
         flat = torch.zeros_like(box.lower)
         return torch.stack([flat, torch.ones_like(flat), chord(self.value, box)])
 
-    def remainder(self, box: Interval, slope: Tensor) -> Interval:
-        """Extremes over the ends of the box and the first and last jumps, widened by rounding."""
-        seen = self._remainders(box, slope)
-        pad = self._pad(box, slope)
-        return Interval(down(seen.amin(0) - pad), up(seen.amax(0) + pad))
-
     def settled(self, box: Interval) -> Tensor:
         """Where one code covers the box, or many do and none saturates."""
-        first, last = self._codes(box)
+        first, last = self.codes(box)
         free = (box.lower >= self.scale * self.lowest) & (box.upper <= self.scale * self.highest)
         return (first == last) | (free & (last - first >= MANY))
 
-    def _codes(self, box: Interval) -> tuple[Tensor, Tensor]:
+    def codes(self, box: Interval) -> tuple[Tensor, Tensor]:
         """First and last code (less zero point) that the box can reach, outward at ties."""
         low, high = self._reached(box) if self.requantiser is None else self.requantiser.codes(box)
         return (
@@ -144,24 +138,23 @@ class Quantize(Elementwise):
             low, high = down(low - self.stray), up(high + self.stray)
         return torch.ceil(low - 0.5), torch.floor(high + 0.5)
 
-    def _remainders(self, box: Interval, slope: Tensor) -> Tensor:
-        """`value - slope x` wherever it can be extreme.
+    def corners(self, box: Interval) -> list[tuple[Tensor, Tensor]]:
+        """The ends of the box, and the first and the last jump from both sides.
 
-        On a step the remainder is linear, so it is extreme at the step's ends; along the jumps
-        it is linear in the code, so only the first and the last jump matter, seen from both sides.
+        The graph is flat between jumps, and along the jumps place and value are linear in the code.
         """
-        first, last = self._codes(box)
+        first, last = self.codes(box)
         many = last > first
         points = [(box.lower, first), (box.upper, last)]
         for jump in (first + 0.5, last - 0.5):
             for code in (jump - 0.5, jump + 0.5):
                 place = torch.where(many, self.scale * jump, box.lower)
                 points.append((place, torch.where(many, code, first)))
-        return torch.stack([self.scale * code - slope * x for x, code in points])
+        return [(place, self.scale * code) for place, code in points]
 
-    def _pad(self, box: Interval, slope: Tensor) -> Tensor:
-        """Rounding of products and differences."""
-        first, last = self._codes(box)
+    def pad(self, box: Interval, slope: Tensor) -> Tensor:
+        """Rounding of products and differences, and what the jumps may be off by."""
+        first, last = self.codes(box)
         reach = torch.maximum(first.abs(), last.abs()) * self.scale
         reach = (reach + self.scale) * (1 + slope.abs()) + slope.abs() * box.magnitude()
         tiny = torch.finfo(reach.dtype).tiny

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor
 
 from lipcert.errors import Mismatch
+from lipcert.graph.absorb import absorbed
 from lipcert.graph.layer_graph import LayerGraph, Node
-from lipcert.graph.pair import Pair, with_relus
+from lipcert.graph.pair import Pair
 from lipcert.methods.crown import Crown
 from lipcert.methods.twin import TwinBounds
 from lipcert.numeric.placement import Placement
 from lipcert.ops.add import Add
+from lipcert.ops.clip import Clip
 from lipcert.ops.conv import Conv
 from lipcert.ops.kinds import Op
 from lipcert.ops.linear import Linear
@@ -200,13 +202,31 @@ def test_one_softmax_is_an_error() -> None:
     assert both.original.output.name == "n0"
 
 
-def test_a_relu_before_codes_from_zero_changes_nothing() -> None:
-    graph = chain((3,), linear(3, 6), steps(0), linear(6, 2), steps(-5))
-    seen = with_relus(graph)
-    points = normal(200, 3) * 3
+def test_relus_and_clips_that_codes_saturate_at_are_absorbed() -> None:
+    plain = (linear(3, 6), steps(0), linear(6, 2), steps(-5))
+    idle = (linear(3, 6), Relu(), steps(0), linear(6, 2), Clip(-9.0, 9.0), Relu(), steps(-5))
+    graph, points = chain((3,), *idle), normal(200, 3) * 3
+    seen = absorbed(graph)
     assert torch.equal(seen(points), graph(points))
-    assert sum(isinstance(node.op, Relu) for node in seen.nodes) == 1
-    assert with_relus(seen).nodes == seen.nodes
+    assert [type(node.op) for node in seen.nodes[1:]] == [
+        *(type(op) for op in plain[:3]), Clip, Relu, Quantize
+    ]  # fmt: skip
+    assert absorbed(seen).nodes == seen.nodes
+    wide = chain((3,), linear(3, 6), Clip(-20.0, 20.0), steps(-5))
+    assert [type(node.op) for node in absorbed(wide).nodes[1:]] == [Linear, Quantize]
+    assert torch.equal(absorbed(wide)(points), wide(points))
+    narrow = chain((3,), linear(3, 6), Clip(-0.1, 20.0), steps(-5))
+    assert absorbed(narrow).nodes == narrow.nodes
+
+
+def test_a_relu_stands_beside_codes_from_zero() -> None:
+    f = chain((3,), linear(3, 6), Relu(), linear(6, 2))
+    g = chain((3,), linear(3, 6), Relu(), steps(0), linear(6, 2))
+    pair = Pair.of(f, g)
+    (both,) = (node for node in pair.nodes if isinstance(node.compressed_op, Quantize))
+    assert isinstance(both.original_op, Relu)
+    other = Pair.of(f, chain((3,), linear(3, 6), Relu(), steps(-5), linear(6, 2)))
+    assert any(isinstance(n.compressed_op, Quantize) and n.original_op is None for n in other.nodes)
 
 
 def test_deep_networks_align() -> None:
