@@ -24,10 +24,11 @@ from lipcert.integer.excess import excess_of
 from lipcert.methods.base import Method
 from lipcert.methods.twin import TwinBounds
 from lipcert.numeric.placement import Placement
+from lipcert.ops.dynamic_quantize import DynamicQuantize
 from lipcert.ops.quantize import Quantize
 from lipcert.read import read_file, read_module, read_tflite
 from lipcert.read.facts import network_facts
-from lipcert.read.integer import read_integer
+from lipcert.read.integer import read_kernels
 from lipcert.sets.region import Region
 from lipcert.walk.progress import Watch, quiet
 
@@ -64,7 +65,7 @@ def load_pair(
         files = (Path(original), Path(compressed))
     pair = Pair.of(graphs[0], graphs[1], files, semantics)
     if semantics == Semantics.ORT_X86_SAT16 and files is not None and _is_onnx(files[1]):
-        lost = excess_of(pair.compressed, read_integer(files[1]))
+        lost = excess_of(pair.compressed, read_kernels(files[1]))
         pair = replace(pair, compressed=replace(pair.compressed, excess=lost))
     how = "node by node" if pair.aligned else "as one joint graph: no alignment was found"
     LOG.info("%s and %s: paired %s", graphs[0].source, graphs[1].source, how)
@@ -167,7 +168,7 @@ def _saturation(pair: Pair, region: Region) -> Saturation | None:
     if pair.files is None or not _is_onnx(pair.files[1]) or not _quantised(pair.compressed):
         return None
     try:
-        report = overflow(read_integer(pair.files[1]), region)
+        report = overflow(read_kernels(pair.files[1]), region)
     except UnsupportedOp:
         return None
     unsafe = [layer.name for layer in report.layers if not layer.safe]
@@ -175,7 +176,7 @@ def _saturation(pair: Pair, region: Region) -> Saturation | None:
 
 
 def _quantised(graph: LayerGraph) -> bool:
-    return any(isinstance(node.op, Quantize) for node in graph.nodes)
+    return any(isinstance(node.op, Quantize | DynamicQuantize) for node in graph.nodes)
 
 
 def _provenance(

@@ -16,8 +16,10 @@ from torch import Tensor
 from lipcert.errors import UnsupportedOp
 from lipcert.graph.excess import Excess
 from lipcert.graph.layer_graph import LayerGraph, Node
+from lipcert.integer.dynamic import DynamicProgram
 from lipcert.integer.encoding import Codes, Encoding
 from lipcert.integer.kernels import LEAST, MOST, pair_extremes, pairs
+from lipcert.integer.overflow import REMEDIES
 from lipcert.integer.program import Convolution, Product, Program
 from lipcert.integer.unrolling import unroll
 from lipcert.numeric.rounding import cast_down, cast_up
@@ -80,7 +82,7 @@ class PairExcess(Excess):
         return codes[..., 0] if flat and codes.ndim == 4 else codes
 
 
-def excess_of(graph: LayerGraph, program: Program) -> Mapping[str, Excess]:
+def excess_of(graph: LayerGraph, program: Program | DynamicProgram) -> Mapping[str, Excess]:
     """For every node of the graph whose kernel may saturate, what that can add.
 
     Args:
@@ -88,12 +90,18 @@ def excess_of(graph: LayerGraph, program: Program) -> Mapping[str, Excess]:
         program: its integer kernels.
 
     Raises:
-        UnsupportedOp: a kernel that may saturate has no node of its own.
+        UnsupportedOp: a kernel that may saturate has no node of its own, or quantises
+            dynamically.
     """
     nodes = graph.by_name()
     found: dict[str, Excess] = {}
     for step, product in program.products():
         if product.narrow and _exposed(product.weights.rows).any():
+            if isinstance(program, DynamicProgram):
+                raise UnsupportedOp(
+                    f"ort-x86-sat16: '{step.name}' quantises dynamically and may saturate, which "
+                    f"is not bounded; use semantics 'int8' and {' or '.join(REMEDIES)}"
+                )
             source = program[step.inputs[0]].encoding
             node = next((nodes[n] for n in (f"{step.name}.product", step.name) if n in nodes), None)
             if node is None or not _computes(node, product):

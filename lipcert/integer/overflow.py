@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipcert.errors import BadInput
+from lipcert.integer.dynamic import DynamicProgram
 from lipcert.integer.encoding import Codes
 from lipcert.integer.kernels import LEAST, MOST, pair_extremes, pairs
 from lipcert.integer.program import Product, Program
@@ -79,12 +80,14 @@ class OverflowReport:
 
 
 def overflow(
-    program: Program, region: Region | None = None, known: Mapping[str, Reached] | None = None
+    program: Program | DynamicProgram,
+    region: Region | None = None,
+    known: Mapping[str, Reached] | None = None,
 ) -> OverflowReport:
     """Which layers can saturate, from their weights alone or over a region.
 
     Args:
-        program: the network.
+        program: the network; one that quantises dynamically uses all codes for every input.
         region: inputs asked about; all there are by default.
         known: with a region, proved codes (batch, *shape) of some steps, tighter than intervals.
 
@@ -92,7 +95,9 @@ def overflow(
         BadInput: the region's inputs do not have the network's shape.
     """
     products = program.products()
-    if region is None:
+    if region is not None:
+        _refuse_other_shapes(program, region)
+    if region is None or isinstance(program, DynamicProgram):
         found = {step.name: pair_extremes(product.weights.rows) for step, product in products}
     else:
         found = _over(program, region, known)
@@ -113,12 +118,15 @@ def _layer(name: str, product: Product, sums: Sums) -> LayerOverflow:
     )
 
 
-def _over(program: Program, region: Region, known: Mapping[str, Reached] | None) -> dict[str, Sums]:
+def _refuse_other_shapes(program: Program | DynamicProgram, region: Region) -> None:
     if region.shape != program.input_shape:
         raise BadInput(
             f"region: inputs have shape {region.shape}, but {program.source} reads "
             f"{program.input_shape}"
         )
+
+
+def _over(program: Program, region: Region, known: Mapping[str, Reached] | None) -> dict[str, Sums]:
     found: dict[str, Sums] = {}
     lower, upper = (
         end.numpy().astype(np.float32) for end in (region.hull.lower, region.hull.upper)

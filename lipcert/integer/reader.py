@@ -35,9 +35,9 @@ def program_of(model: ModelProto, constants: Mapping[str, np.ndarray], source: s
         raise BadFile(f"{source}: needs one input and one output")
     known: dict[str, Value] = {n: Stored(v, n) for n, v in constants.items()}
     known[real[0].name] = Source()
-    shape, batch = _declared(real[0], source)
+    shape, batch = declared(real[0], source)
     steps, problems = Steps(), list[str]()
-    for node in _ordered(graph, source):
+    for node in ordered(graph, source):
         _translate(node, known, steps, batch, problems)
     if problems:
         listed = "".join(f"\n  {problem}" for problem in problems)
@@ -109,7 +109,7 @@ def _constant(proto: NodeProto) -> np.ndarray:
     return np.asarray(numpy_helper.to_array(found.t))
 
 
-def _declared(info: ValueInfoProto, source: str) -> tuple[Sizes, int | None]:
+def declared(info: ValueInfoProto, source: str) -> tuple[Sizes, int | None]:
     """The input's shape without batch, and the batch's size if the file fixes it."""
     axes = list(info.type.tensor_type.shape.dim)
     if not axes or any(d.dim_value < 1 for d in axes[1:]):
@@ -118,7 +118,7 @@ def _declared(info: ValueInfoProto, source: str) -> tuple[Sizes, int | None]:
     return tuple(d.dim_value for d in axes[1:]), batch if batch > 0 else None
 
 
-def _ordered(graph: GraphProto, source: str) -> list[NodeProto]:
+def ordered(graph: GraphProto, source: str) -> list[NodeProto]:
     """Nodes after those whose outputs they read."""
     maker = {name: k for k, node in enumerate(graph.node) for name in node.output if name}
     needs = {
