@@ -147,6 +147,8 @@ def certify(
         aligned=pair.aligned,
         budget=bounds.budget,
         provenance=_provenance(pair, region, placement, (method, attack), seconds, saturation),
+        origin=bounds.origin and bounds.origin.on_cpu(),
+        norm=None if bounds.norm is None else bounds.norm.to("cpu", torch.float64),
     )
 
 

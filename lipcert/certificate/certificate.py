@@ -13,6 +13,7 @@ from lipcert.certificate.provenance import Provenance
 from lipcert.certificate.verdict import Verdict
 from lipcert.errors import Unsound
 from lipcert.sets.enclosure import Interval
+from lipcert.sets.origin import Origin
 from lipcert.sets.region import Region
 from lipcert.sets.share import Share
 
@@ -43,6 +44,8 @@ class Certificate:
         aligned: whether the difference was followed node by node.
         budget: the bound on each row's largest drift by source, where it was asked for.
         provenance: files, hashes, versions, machine, dtype, device, seconds.
+        origin: which relaxation gave each bound of the drift, where there are several.
+        norm: proved upper bounds of the drift's l2 norm, (batch,), where the method has them.
         archive: how it is saved; by default without evidence.
     """
 
@@ -57,6 +60,8 @@ class Certificate:
     aligned: bool
     budget: tuple[Share, ...] | None
     provenance: Provenance
+    origin: Origin | None = None
+    norm: Tensor | None = None
     archive: Archive = store.save
 
     def __post_init__(self) -> None:

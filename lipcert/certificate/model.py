@@ -31,3 +31,10 @@ class Table(Model):
 
     lower: tuple[Row, ...]
     upper: tuple[Row, ...]
+
+
+class NameTable(Model):
+    """Names of relaxations, one row per region, one column per output, flattened."""
+
+    lower: tuple[tuple[str, ...], ...]
+    upper: tuple[tuple[str, ...], ...]

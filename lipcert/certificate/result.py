@@ -6,7 +6,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lipcert.certificate.model import Bound, BoundRow, BoundTable, Count, Model, Table
+from lipcert.certificate.model import (
+    Bound,
+    BoundRow,
+    BoundTable,
+    Count,
+    Model,
+    NameTable,
+    Table,
+)
 from lipcert.certificate.verdict import Verdict
 
 Status = Annotated[Verdict, Field(strict=False)]
@@ -71,6 +79,8 @@ class Result(Model):
         method: name of the relaxation.
         aligned: whether the difference was followed node by node.
         drift: proved bounds of g(x) - f(x).
+        drift_by: which relaxation gave each of these bounds, where there are several.
+        drift_norm: proved bound on the l2 norm of each row's g(x) - f(x), where there is one.
         original: proved bounds of f(x).
         compressed: proved bounds of g(x).
         max_drift: proved bound on each row's largest |g(x) - f(x)|.
@@ -89,6 +99,8 @@ class Result(Model):
     method: str
     aligned: bool
     drift: BoundTable
+    drift_by: NameTable | None
+    drift_norm: BoundRow | None
     original: BoundTable
     compressed: BoundTable
     max_drift: BoundRow
@@ -104,7 +116,7 @@ class Result(Model):
     def consistent(self) -> Self:
         """One size, ends in order, maxima that are maxima, observations inside the bounds."""
         rows, columns = len(self.max_drift), prod(self.output_shape)
-        for name in ("drift", "original", "compressed", "observed", "observed_runtime"):
+        for name in ("drift", "drift_by", "original", "compressed", "observed", "observed_runtime"):
             _sound(name, getattr(self, name), rows, columns)
         if self.max_drift != largest(self.drift):
             raise ValueError("max_drift is not the largest of the drift bounds")
@@ -112,19 +124,25 @@ class Result(Model):
             pairs = zip(_ends(self.observed), _ends(self.drift), strict=True)
             if any(seen[0] < proved[0] or seen[1] > proved[1] for seen, proved in pairs):
                 raise ValueError("an observed drift lies outside the proved bounds")
+        if self.drift_norm is not None and len(self.drift_norm) != rows:
+            raise ValueError("drift_norm has not one entry per row")
         if self.agreement is not None and len(self.agreement) != rows:
             raise ValueError("agreement has not one entry per row")
         return self
 
 
-def _sound(name: str, table: BoundTable | Table | None, rows: int, columns: int) -> None:
+def _sound(
+    name: str, table: BoundTable | NameTable | Table | None, rows: int, columns: int
+) -> None:
     """Refuse a table of another size, or one whose ends are out of order."""
     if table is None:
         return
     for side in (table.lower, table.upper):
         if len(side) != rows or any(len(row) != columns for row in side):
             raise ValueError(f"{name}: not {rows} rows of {columns} outputs")
-    if name != "observed_runtime" and any(low > high for low, high in _ends(table)):
+    if isinstance(table, NameTable) or name == "observed_runtime":
+        return
+    if any(low > high for low, high in _ends(table)):
         raise ValueError(f"{name}: a lower bound lies above its upper bound")
 
 

@@ -18,7 +18,7 @@ from lipcert.certificate.coverage import coverage
 from lipcert.certificate.document import ArrayFacts, Document
 from lipcert.certificate.evidence import EvidenceModel, NoEvidence
 from lipcert.certificate.found import Found
-from lipcert.certificate.model import BoundTable, Table
+from lipcert.certificate.model import BoundTable, NameTable, Table
 from lipcert.certificate.result import (
     Counterexample,
     Coverage,
@@ -31,6 +31,7 @@ from lipcert.certificate.result import (
 from lipcert.certificate.verdict import Verdict
 from lipcert.errors import BadInput
 from lipcert.sets.enclosure import Interval
+from lipcert.sets.origin import Origin
 from lipcert.sets.region import Ball, Box, Grid, Region
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ def _result(
         method=certificate.method,
         aligned=certificate.aligned,
         drift=drift,
+        drift_by=None if certificate.origin is None else _names(certificate.origin),
+        drift_norm=None if certificate.norm is None else _row(certificate.norm),
         original=_bounds(certificate.original),
         compressed=_bounds(certificate.compressed),
         max_drift=largest(drift),
@@ -178,8 +181,18 @@ def _bounds(box: Interval) -> BoundTable:
 
 
 def _rows(values: Tensor) -> tuple[tuple[float | None, ...], ...]:
-    rows = values.flatten(1).tolist()
-    return tuple(tuple(v if math.isfinite(v) else None for v in row) for row in rows)
+    return tuple(_row(row) for row in values.flatten(1))
+
+
+def _row(values: Tensor) -> tuple[float | None, ...]:
+    return tuple(v if math.isfinite(v) else None for v in values.tolist())
+
+
+def _names(origin: Origin) -> NameTable:
+    def named(side: Tensor) -> tuple[tuple[str, ...], ...]:
+        return tuple(tuple(origin.names[k] for k in row) for row in side.flatten(1).tolist())
+
+    return NameTable(lower=named(origin.lower), upper=named(origin.upper))
 
 
 def _seen(box: Interval) -> Table:

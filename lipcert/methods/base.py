@@ -13,6 +13,7 @@ from lipcert.methods.softmax import through_softmax
 from lipcert.numeric.memory import told_of_memory
 from lipcert.numeric.placement import Placement
 from lipcert.sets.enclosure import Interval
+from lipcert.sets.origin import Origin
 from lipcert.sets.region import Region
 from lipcert.sets.share import Share
 from lipcert.walk.guard import direct_arithmetic
@@ -34,6 +35,8 @@ class Bounds:
         contrast: differences of drifts, entry i less entry j, (batch, outputs, outputs), where a
             method bounds them better than by subtraction.
         budget: the bound on each row's largest drift by source, where it was asked for.
+        origin: which relaxation gave each bound of the drift, where there are several.
+        norm: upper bounds of the drift's l2 norm, (batch,), where a method has one of its own.
     """
 
     drift: Interval
@@ -42,6 +45,8 @@ class Bounds:
     agree: Tensor
     contrast: Interval | None = None
     budget: tuple[Share, ...] | None = None
+    origin: Origin | None = None
+    norm: Tensor | None = None
 
     def as_evaluated(self, original: Tensor, compressed: Tensor) -> "Bounds":
         """Widened so that float64 evaluations, off by at most these, lie inside as well."""
@@ -77,7 +82,10 @@ class Method(ABC):
                 contrast = bounds.contrast or contrast_of(bounds.drift)
                 boxes = through_softmax(bounds.original, bounds.compressed, contrast)
             drift, original, compressed = (box.known() for box in boxes)
-            return Bounds(drift, original, compressed, bounds.agree, budget=bounds.budget)
+            found = Bounds(drift, original, compressed, bounds.agree, budget=bounds.budget)
+            if body.softmax:
+                return found
+            return replace(found, origin=bounds.origin, norm=bounds.norm)
 
     @abstractmethod
     def bound(self, pair: Pair, region: Region, placement: Placement, watch: Watch) -> Bounds:
@@ -95,6 +103,8 @@ def _joined(parts: Sequence[Bounds]) -> Bounds:
     """Bounds of consecutive rows as one."""
     if len(parts) == 1:
         return parts[0]
+    origins = [part.origin for part in parts if part.origin is not None]
+    norms = [part.norm for part in parts if part.norm is not None]
     contrasts = [part.contrast for part in parts if part.contrast is not None]
     return Bounds(
         _stacked([part.drift for part in parts]),
@@ -103,6 +113,8 @@ def _joined(parts: Sequence[Bounds]) -> Bounds:
         torch.cat([part.agree for part in parts]),
         _stacked(contrasts) if contrasts else None,
         _budgets(parts),
+        Origin.joined(origins) if origins else None,
+        torch.cat(norms) if norms else None,
     )
 
 

@@ -27,6 +27,7 @@ class Inputs(Section):
         table = Table(title="Largest drift per input", box=box.SIMPLE, title_style="bold")
         heads = ["input", "proved", "seen", "ratio"]
         heads += ["runtime"] if there is not None else []
+        heads += ["l2 norm proved"] if made.norm is not None else []
         heads += ["same label"] if made.agreement is not None else []
         for head in heads:
             table.add_column(head, justify="right")
@@ -35,6 +36,7 @@ class Inputs(Section):
             cells = [str(row), above(proved), "-" if seen is None else below(seen)]
             cells.append(ratio(proved, seen))
             cells += [below(float(there[row]))] if there is not None else []
+            cells += [above(float(made.norm[row]))] if made.norm is not None else []
             if made.agreement is not None:
                 verdict = made.agreement[row]
                 cells.append(f"[{STYLES[verdict]}]{verdict}[/]")

@@ -9,6 +9,7 @@ from lipcert.report.report import Report
 from lipcert.report.section import Section
 from lipcert.report.worst import rest, worst
 from lipcert.sets.enclosure import Interval
+from lipcert.sets.origin import Origin
 
 
 class Outputs(Section):
@@ -28,6 +29,8 @@ class Outputs(Section):
             table.add_column(name, justify="right")
         for name in ("runtime lower", "runtime upper") if runtime else ():
             table.add_column(name, justify="right")
+        if made.origin is not None:
+            table.add_column("by")
         sizes = proved.magnitude()
         for place in worst(sizes):
             cells = [below(float(proved.lower[place])), above(float(proved.upper[place]))]
@@ -35,9 +38,16 @@ class Outputs(Section):
             found = None if observed is None else float(observed.magnitude()[place])
             cells.append(ratio(float(sizes[place]), found))
             cells += _seen(runtime, place) if runtime else []
+            cells += [] if made.origin is None else [_by(made.origin, made.drift, place)]
             table.add_row(_index(place, tuple(shape)), *cells)
         table.caption = rest(len(sizes), "outputs")
         return table
+
+
+def _by(origin: Origin, drift: Interval, place: int) -> str:
+    """Which relaxations gave an output's extremes over the batch."""
+    lower, upper = (side.flatten(1)[:, place] for side in (drift.lower, drift.upper))
+    return origin.words((int(lower.argmin()), int(upper.argmax())), place)
 
 
 def _all_rows(drift: Interval) -> Interval:

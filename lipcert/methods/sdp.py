@@ -1,0 +1,152 @@
+"""The drift SDP: the tightest bounds over l2 balls, beside those of the other relaxations."""
+
+import math
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lipcert.errors import UnsupportedOp
+from lipcert.graph.pair import Pair
+from lipcert.graph.semantics import Semantics
+from lipcert.methods.base import Bounds, Method
+from lipcert.methods.sdp_facts import DriftFacts, drift_facts
+from lipcert.methods.twin import TwinBounds
+from lipcert.numeric.placement import Placement
+from lipcert.numeric.rounding import inflate, up
+from lipcert.ops.kinds import Elementwise
+from lipcert.sdp.procedure import Forms, Products, Progress, Proof, search
+from lipcert.sets.enclosure import Interval
+from lipcert.sets.origin import smallest
+from lipcert.sets.region import Region
+from lipcert.walk.progress import Watch
+
+LIMIT_SECONDS = 60.0
+LARGEST = 3000  # inputs and neurons of both networks whose forms are kept
+MOST = 4000  # products whose multipliers are searched
+NAME = "drift SDP"
+SMALLEST = 1e-100  # goal that is worth a unit of its own
+
+
+@dataclass(frozen=True)
+class DriftSdp(Method):
+    """The smallest of twin bounds, the difference of both outputs and the drift SDP, by name.
+
+    The SDP needs an l2 ball, aligned networks in real arithmetic, and slopes without steps;
+    elsewhere the others remain.
+
+    Args:
+        limit_seconds: of the searches of one region; each proves the best it has by then.
+    """
+
+    limit_seconds: float = LIMIT_SECONDS
+
+    def bound(self, pair: Pair, region: Region, placement: Placement, watch: Watch) -> Bounds:
+        """Never looser than twin bounds."""
+        twin = TwinBounds().bound(pair, region, placement, watch)
+        rows = [self._row(pair, region, twin.drift, row, watch) for row in range(region.batch)]
+        found = Interval(
+            torch.cat([box.lower for box, _ in rows]), torch.cat([box.upper for box, _ in rows])
+        )
+        drift, origin = smallest(
+            {
+                "interval difference": twin.compressed.minus(twin.original),
+                "twin bounds": twin.drift,
+                NAME: Interval(found.lower.to(twin.drift.lower), found.upper.to(twin.drift.upper)),
+            }
+        )
+        norm = torch.cat([length for _, length in rows]).to(drift.lower)
+        return replace(twin, drift=drift, origin=origin, norm=torch.minimum(norm, _length(drift)))
+
+    def _row(
+        self, pair: Pair, region: Region, drift: Interval, row: int, watch: Watch
+    ) -> tuple[Interval, Tensor]:
+        """Bounds of one region, infinite where the SDP does not apply; and of the l2 norm."""
+        box = Interval(drift.lower[row : row + 1].double(), drift.upper[row : row + 1].double())
+        whole = torch.full_like(box.lower, torch.inf, device="cpu")
+        nothing = Interval(-whole, whole), torch.full((1,), torch.inf, dtype=torch.float64)
+        part = region.part(slice(row, row + 1))
+        if not _applies(pair, part):
+            return nothing
+        try:
+            facts = drift_facts(pair, part, Placement())
+        except UnsupportedOp:  # an activation with steps: the twin bounds stand
+            return nothing
+        if facts.known.products.count > MOST:
+            return nothing
+        return _Searches(facts, self.limit_seconds, watch).bounds(box)
+
+
+def _applies(pair: Pair, region: Region) -> bool:
+    """Whether a row has a ball of some width, and networks that the SDP can hold."""
+    graphs = (pair.original, pair.compressed)
+    around = region.ball()
+    neurons = sum(torch.Size(node.shape).numel() for graph in graphs for node in graph.nodes
+                  if node.op is None or isinstance(node.op, Elementwise))  # fmt: skip
+    real = all(graph.semantics == Semantics.REAL for graph in graphs)
+    return pair.aligned and real and around is not None and around[1] > 0 and neurons <= LARGEST
+
+
+class _Searches:
+    """All searches of one region, with the time that is left for them."""
+
+    def __init__(self, facts: DriftFacts, limit_seconds: float, watch: Watch) -> None:
+        self.facts, self.watch = facts, watch
+        self.end = time.perf_counter() + limit_seconds
+
+    def bounds(self, box: Interval) -> tuple[Interval, Tensor]:
+        """Of every output, the largest first; of the l2 norm before.
+
+        Args:
+            box: what is proved already, (1, *shape).
+        """
+        shape, device = box.lower.shape, "cpu"
+        lower, upper = (end.flatten().to(device).numpy().copy() for end in (box.lower, box.upper))
+        drift = self.facts.drift
+        unit = float((np.maximum(abs(lower), abs(upper)) ** 2).sum())
+        proof = self._search(Products(drift, drift), unit, f"l2 norm of {len(lower)} outputs")
+        norm = math.nextafter(math.sqrt(proof.upper), math.inf)
+        lower, upper = np.maximum(lower, -norm), np.minimum(upper, norm)
+        ends = {-1: -lower, 1: upper}
+        order = [(max(ends[-1][j], ends[1][j]), j) for j in range(len(lower))]
+        for _, j in sorted(order, reverse=True):
+            for sign in (1, -1):
+                if proof.interrupted or time.perf_counter() > self.end:
+                    break
+                proof, ends[sign][j] = self._side(j, sign, float(ends[sign][j]))
+        below, above = (torch.from_numpy(ends[sign]).view(shape) for sign in (-1, 1))
+        noise = up(self.facts.noise[0] + self.facts.noise[1])
+        found = Interval(-below, above).plus(Interval(-noise, noise))
+        length = inflate(torch.linalg.vector_norm(noise.flatten()) + norm, noise.numel() + 4)
+        return found, length.view(1)
+
+    def _side(self, output: int, sign: int, known: float) -> tuple[Proof, float]:
+        """The upper bound of sign times an output's drift, if it is better than a known one."""
+        rows = self.facts.drift
+        value, error = sign * rows.value[output : output + 1], rows.error[output : output + 1]
+        shift = up(torch.tensor(value[0, 0] + error[0, 0], dtype=torch.float64)).item()
+        value, error = value.copy(), error.copy()
+        value[0, 0] = error[0, 0] = 0.0
+        one = np.eye(1, value.shape[1])
+        goal = Products(Forms(one, np.zeros_like(one)), Forms(value, error))
+        proof = self._search(goal, known - shift, f"output {output}")
+        return proof, min(known, math.nextafter(proof.upper + shift, math.inf))
+
+    def _search(self, goal: Products, unit: float, what: str) -> Proof:
+        total = 100
+
+        def told(progress: Progress) -> None:
+            done = progress.lower / progress.upper if progress.upper > 0 else 0.0
+            self.watch(f"{NAME}: {what}", round(total * max(0.0, min(1.0, done))), total)
+
+        left = self.end - time.perf_counter()
+        size = unit if SMALLEST < unit < math.inf else 1.0
+        return search(self.facts.known, goal, size, left, told)
+
+
+def _length(drift: Interval) -> Tensor:
+    """Upper bound of the l2 norm of members of a box, (batch,)."""
+    size = drift.magnitude().flatten(1)
+    return inflate(torch.linalg.vector_norm(size, dim=1), size.shape[1] + 4)

@@ -1,0 +1,7 @@
+"""Bounds over a ball by the S-procedure: forms, products, a search for multipliers, a proof."""
+
+from lipcert.sdp.procedure.forms import Forms
+from lipcert.sdp.procedure.known import Known, Products, Stage
+from lipcert.sdp.procedure.search import Progress, Proof, search
+
+__all__ = ["Forms", "Known", "Products", "Progress", "Proof", "Stage", "search"]
