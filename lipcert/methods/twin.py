@@ -24,6 +24,8 @@ from lipcert.sets.region import Region
 from lipcert.walk.backward import Query, least
 from lipcert.walk.progress import Watch, quiet
 
+FINE = 2.0**-30  # of a layer's largest value: a drift known so well, as at points, is known
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TwinEnclosed:
@@ -98,7 +100,8 @@ def _undecided(pair: Pair, node: PairNode, twin: Twin) -> Tensor:
         f, g = reader.original_op, reader.compressed_op
         if node.name in reader.inputs and isinstance(f, Elementwise) and isinstance(g, Elementwise):
             mask |= ~(f.settled(both) & g.settled(both))
-    return mask
+    width, size = twin.drift.upper - twin.drift.lower, both.magnitude()
+    return mask & (width > FINE * size.flatten(1).amax(1).view(-1, *[1] * (size.ndim - 1)))
 
 
 @dataclass(frozen=True)
