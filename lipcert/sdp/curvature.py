@@ -72,6 +72,7 @@ def _of_logdet(program: Program, inverse: Array) -> Derivatives:
             upper[rows], upper[columns]
         )
         inner[rows, columns] = products / 2
+    hessian[0] = 0.0
     gradient[0], hessian[0, 0], hessian[1:, 0] = _of_output(program, inverse)
     return Derivatives(gradient, hessian)
 

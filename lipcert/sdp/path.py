@@ -28,8 +28,9 @@ FAR = 6.0  # and above which they are logarithmic again
 CENTRED = 1.0  # decrement below which the path is followed further
 SHARE = 0.75  # of the way along the tangent to the boundary
 SHRINK = 0.8
-RETREAT = 0.7  # of the way to the boundary at most
+RETREAT = 0.6  # of the way to the boundary at most
 LEAST = 1e-12  # share of a step below which there is none
+FIRST = 0.1  # weight of the objective per degree of the barrier, at first
 STRETCHES = 12  # halvings or doublings of a step
 SAFE = 0.9  # decrement below which a linear step stays away from the boundary
 LONGEST = 2.5  # change of any logarithm in one step
@@ -136,7 +137,7 @@ def follow(barrier: Barrier, first: Array, gap: float) -> Iterator[Found]:
     """
     place = barrier.at(first)
     assert place is not None, "the first point is in the set"
-    here, most, near = _Stand(first, place, barrier.degree), math.inf, False
+    here, most, near = _Stand(first, place, max(1.0, FIRST * barrier.degree)), math.inf, False
     for _ in range(STEPS):
         yield Found(here.point, most)
         if most <= here.point[0] * (1 + gap):
@@ -211,18 +212,27 @@ def _after(barrier: Barrier, here: _Stand, step: _Step) -> tuple[_Stand, float] 
     """
     first = min(1.0, LONGEST / max(float(abs(step.change).max()), 1.0))
     found = _reached(barrier, here, step, first)
-    longer = found is not None and found[1] == first
-    if found is None or (step.decrement < SAFE if step.linear else longer):
+    if found is None or (step.linear and step.decrement < SAFE):
         return found
-    factor = 2.0 if longer else 0.5
+    if step.linear and found[1] == first:
+        found = _stretched(barrier, here, step, found, 2.0)
+    if found[1] <= first:
+        found = _stretched(barrier, here, step, found, 0.5)
+    return found if found[0].merit < here.merit else None
+
+
+def _stretched(
+    barrier: Barrier, here: _Stand, step: _Step, found: tuple[_Stand, float], factor: float
+) -> tuple[_Stand, float]:
+    """The end of a share that is longer or shorter, as long as the merit falls."""
     for _ in range(STRETCHES):
         share = found[1] * factor
-        place = barrier.at(step.end(here.point, share / (RETREAT if factor > 1 else 1)))
-        other = None if place is None else _stand(barrier, here, step, share)
+        inside = factor < 1 or barrier.at(step.end(here.point, share / RETREAT)) is not None
+        other = _stand(barrier, here, step, share) if inside else None
         if other is None or other.merit >= found[0].merit:
             break
         found = other, share
-    return found if found[0].merit < here.merit else None
+    return found
 
 
 def _reached(

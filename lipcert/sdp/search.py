@@ -22,7 +22,7 @@ from lipcert.sdp.verify import verified
 log = logging.getLogger(__name__)
 HALF = 0.5  # of the largest t that the starting multipliers prove
 GAP = 5e-4  # relative, between the constant and what LipSDP cannot beat
-INFLATIONS = tuple(8.0**k * 1e-13 for k in range(13))  # up to a hundredth of rho
+INFLATIONS = tuple(8.0**k * 1e-10 for k in range(11))  # up to a tenth of rho
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +70,27 @@ def search(
     if not chain.layers:
         return proved(chain, (), math.sqrt(constant(chain, ())))
     program = Program.of(chain)
+    multipliers, lower = _searched(program, watch, clock)
+    found = proved(chain, program.original(multipliers), lower)
+    if math.isfinite(found.upper):
+        return found
+    return proved(chain, program.original(program.first), lower)
+
+
+def _searched(program: Program, watch: Watch, clock: "_Clock") -> tuple[Array, float]:
+    """The best multipliers by the end of the search, and what LipSDP cannot beat."""
     multipliers, lower = program.first, 0.0
+    first = np.concatenate([[HALF], multipliers])
     try:
-        first = np.concatenate([[HALF], program.first])
         for found in follow(LogDet(program), first, (1 + GAP) ** 2 - 1):
             multipliers = found.point[1:]
-            lower = program.scales[-1] / math.sqrt(found.most)
-            upper = program.scales[-1] / math.sqrt(found.point[0])
+            upper, lower = (program.scales[-1] / math.sqrt(t) for t in (found.point[0], found.most))
             watch(Progress("searching", upper, lower, clock.seconds))
             if clock.out():
                 break
     except KeyboardInterrupt:
         log.warning("interrupted: proving the best constant so far")
-    return proved(chain, program.original(multipliers), lower)
+    return multipliers, lower
 
 
 @dataclass(slots=True)

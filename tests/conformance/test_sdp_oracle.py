@@ -95,3 +95,4 @@ def test_no_search_beats_the_proved_optimum(
     rounded = 1e-9  # of the program's own numbers, and of relaxation_lower's arithmetic
     assert found.upper**2 >= proved.lower * (1 - rounded)
     assert found.relaxation_lower**2 <= proved.upper * (1 + rounded)
+    assert found.upper <= math.sqrt(proved.upper) * 1.001
