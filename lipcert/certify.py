@@ -11,6 +11,7 @@ import torch
 from pydantic import JsonValue
 from torch import nn
 
+from lipcert.archive import WithEvidence
 from lipcert.attacks.drift import DriftAttack
 from lipcert.certificate.certificate import Certificate, agreement_of, on_cpu
 from lipcert.certificate.provenance import Networks, PlacementFacts, Provenance, Saturation
@@ -149,6 +150,7 @@ def certify(
         provenance=_provenance(pair, region, placement, (method, attack), seconds, saturation),
         origin=bounds.origin and bounds.origin.on_cpu(),
         norm=None if bounds.norm is None else bounds.norm.to("cpu", torch.float64),
+        archive=WithEvidence(pair, method, placement),
     )
 
 

@@ -6,49 +6,27 @@ from pydantic import Field
 
 from lipcert.certificate.model import ArrayName, Model
 
-NetworkName = Literal["original", "compressed"]
-
-
-class LineSlopes(Model):
-    """Slopes of a line below and of one above an activation of one network.
-
-    The activation is named by the tensor that it makes in the network's file. `slopes` is
-    (batch, 2, *shape).
-    """
-
-    network: NetworkName
-    node: str
-    slopes: ArrayName
-
-
-class PlaneSlopes(Model):
-    r"""Slopes of planes below and above the difference of two activations.
-
-    D = g's value - f's value is bounded by planes in (delta, z), z what f's activation reads, delta
-    what g's reads less z. `slopes` is (batch, 4, *shape): along delta and z below, then above.
-
-    Args:
-        original: the tensor that f's activation makes; what g's is compared with where f has none.
-        compressed: likewise of g.
-        computes: which networks have an activation here.
-        kept: for each of g's entries the entry of f that it plays the part of, flattened; null for
-            one by one.
-        slopes: of f's shape.
-    """
-
-    original: str
-    compressed: str
-    computes: Literal["both", "original", "compressed"]
-    kept: ArrayName | None
-    slopes: ArrayName
+Partner = tuple[str, bool, ArrayName | None]
 
 
 class SlopeEvidence(Model):
-    """Enough to derive every enclosure again; whatever the slopes, what is derived is true."""
+    """Slopes below and above activations: whatever they are, what is derived with them is true.
+
+    Activations are named by the tensor that they make in their network's file.
+
+    Args:
+        slopes: names of arrays. `f:TENSOR` and `g:TENSOR` are of lines around an activation of the
+            original and of the compressed network, (batch, 2, entries): below, above. `D:h:TENSOR`
+            are of planes around g's value less f's, along delta and z, z what f's activation reads
+            and delta what g's reads less z, (batch, 4, entries): below along both, then above.
+        partners: for activations of the compressed network: the tensor of the original that each
+            is compared with (empty for the input), whether the original has an activation there,
+            and an array that says which of its entries are the compressed network's, null for all.
+    """
 
     kind: Literal["slopes"] = "slopes"
-    lines: tuple[LineSlopes, ...]
-    planes: tuple[PlaneSlopes, ...]
+    slopes: dict[str, ArrayName]
+    partners: dict[str, Partner]
 
 
 class NoEvidence(Model):

@@ -1,12 +1,14 @@
 """`lipcert report`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markdown import Markdown
 
+from lipcert.check import check
 from lipcert.errors import MissingPackage
 from lipcert.report.file import File
 from lipcert.terminal import complaints, output, say
@@ -48,4 +50,10 @@ def _page(certificates: Sequence[Path]) -> "Page":
         raise MissingPackage(
             f"report: {error.name} is not installed; pip install 'lipcert[report]'"
         ) from error
-    return page([File.of(place) for place in certificates])
+    return page([replace(File.of(place), checked=_checked(place)) for place in certificates])
+
+
+def _checked(place: Path) -> str:
+    """What the independent checker says, in words."""
+    answer, reason = check(place)
+    return f"The independent checker (lipcert check) answers: {answer}: {reason}."

@@ -1,5 +1,6 @@
 """Pruned channels restored as zero rows: the same function at the original's shapes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import singledispatch
 
@@ -49,13 +50,20 @@ def widened(original: LayerGraph, compressed: LayerGraph) -> LayerGraph:
     result is the same function, so a poor match loosens bounds and never falsifies them. Without
     a match the network itself comes back.
     """
+    return restored(original, compressed)[0]
+
+
+def restored(
+    original: LayerGraph, compressed: LayerGraph
+) -> tuple[LayerGraph, Mapping[str, Tensor]]:
+    """The same, and for each node of it which of f's channels those of g are; else no nodes."""
     if aligned(original, compressed):
-        return compressed
+        return compressed, {}
     pairs = aligned(original, compressed, _same_but_for_channels)
     try:
-        return _rebuilt(pairs, compressed) if pairs else compressed
+        return _rebuilt(pairs, compressed) if pairs else (compressed, {})
     except _CannotRestoreError:
-        return compressed
+        return compressed, {}
 
 
 def _same_but_for_channels(f: Op, g: Op) -> bool:
@@ -68,8 +76,10 @@ def _same_but_for_channels(f: Op, g: Op) -> bool:
     return same_form(f, g)
 
 
-def _rebuilt(pairs: tuple[PairNode, ...], compressed: LayerGraph) -> LayerGraph:
-    """Every operation of g restored, in order."""
+def _rebuilt(
+    pairs: tuple[PairNode, ...], compressed: LayerGraph
+) -> tuple[LayerGraph, Mapping[str, Tensor]]:
+    """Every operation of g restored, in order, and the channels of f that g's are."""
     by_name = {pair.name: pair for pair in pairs}
     kept: dict[str, Tensor] = {}
     nodes: list[Node] = []
@@ -88,7 +98,8 @@ def _rebuilt(pairs: tuple[PairNode, ...], compressed: LayerGraph) -> LayerGraph:
             nodes.append(Node(node.name, op, node.inputs, op.shape(*inputs)))
         if pair.name == pairs[-1].name and len(kept[pair.name]) != shape[0]:
             raise _CannotRestoreError
-    return LayerGraph(tuple(nodes), compressed.source)
+    channels = {pair.compressed.name: kept[pair.name] for pair in pairs}
+    return LayerGraph(tuple(nodes), compressed.source), channels
 
 
 @singledispatch

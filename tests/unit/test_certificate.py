@@ -50,7 +50,9 @@ def test_the_published_schema_is_that_of_the_models() -> None:
 def test_what_is_saved_is_what_was_found(made: lipcert.Certificate, stored: Stored) -> None:
     found, told = made.observed, stored.document.result
     assert found is not None
-    assert told.drift.upper == tuple(map(tuple, made.drift.upper.tolist()))
+    claimed = torch.tensor(told.drift.upper, dtype=torch.float64)
+    excess = claimed - made.drift.upper  # for the rounding of another machine
+    assert bool(((excess >= 0) & (excess <= 1e-6 * claimed.abs())).all())
     inputs = stored.arrays["found"]
     assert np.array_equal(inputs[stored.arrays["lowest"]], found.lowest.numpy())
     assert np.array_equal(inputs[stored.arrays["highest"]], found.highest.numpy())

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from onnx import helper
 from typer.testing import CliRunner, Result
 
@@ -247,3 +249,22 @@ def test_the_installed_command_in_a_process(inputs: Path) -> None:
     assert done.returncode == 1, done.stderr
     assert json.loads(done.stdout)["verdict"]["status"] == Verdict.REFUTED
     assert "Traceback" not in done.stderr
+
+
+def test_check_answers_by_its_exit_status(inputs: Path, tmp_path: Path) -> None:
+    out, key = tmp_path / "out", tmp_path / "key.pem"
+    assert around(inputs, "--out", out).exit_code == 0
+    fine = run("check", out)
+    assert (fine.exit_code, fine.stdout.split(":")[0]) == (0, "verified")
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    key.write_bytes(pem)
+    assert run("sign", out, key).exit_code == 0
+    assert run("check", out).exit_code == 0
+    assert run("check", out, "--key", "00" * 32).exit_code == 1
+    elsewhere = run("check", out, "--models", tmp_path / "f.onnx", tmp_path / "g.onnx")
+    assert (elsewhere.exit_code, "is not here" in elsewhere.stdout) == (3, True)
+    text = (out / "certificate.json").read_text().replace('"norm": "inf"', '"norm": "2"')
+    (out / "certificate.json").write_text(text)
+    assert run("check", out).exit_code == 1

@@ -1,0 +1,148 @@
+"""The answer: everything that a certificate says, held against what follows."""
+
+import hashlib
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+
+from lipcert.certificate.disk import Stored, load
+from lipcert.certificate.evidence import SlopeEvidence
+from lipcert.certificate.model import BoundTable, Table
+from lipcert.certificate.signature import verifies
+from lipcert.certificate.verdict import Verdict
+from lipcert.check.claim import Regions, derived, evaluated
+from lipcert.check.network import CannotCheckError, Steps, need, read
+from lipcert.check.operation import Box, minus
+from lipcert.errors import MissingPackage
+
+NEAR = 1e-9  # of what was observed in float64 to what follows, relative
+UNCHECKED = (
+    "result.method, result.aligned, result.budget, result.drift_by, result.runtime, "
+    "result.observed_runtime, result.counterexamples.runtime, result.coverage, assumptions, "
+    "limits, and the provenance but for the SHA-256 of both files"
+)
+"""The maker's word: digest and signature cover it, no bound rests on it."""
+
+
+class Answer(StrEnum):
+    """All follows; something does not; this checker cannot tell."""
+
+    VERIFIED = "verified"
+    NOT_VERIFIED = "not verified"
+    CANNOT_CHECK = "cannot check"
+
+    @property
+    def status(self) -> int:
+        """Of a command that gives the answer."""
+        return {Answer.VERIFIED: 0, Answer.NOT_VERIFIED: 1, Answer.CANNOT_CHECK: 3}[self]
+
+
+def check(path: str | Path, models: Sequence[Path] | None = None,
+          key: str | None = None) -> tuple[Answer, str]:  # fmt: skip
+    """Whether the certificate at a path is true of two models, and why; never raises.
+
+    Args:
+        path: a folder or its `certificate.json`.
+        models: original and compressed file; by default where the certificate found them.
+        key: Ed25519 public key, in hexadecimal, that must have signed; by default any or none.
+    """
+    try:
+        with np.errstate(over="raise", invalid="raise", divide="raise"):
+            stored = load(path)
+            signature = stored.document.signature
+            hold(
+                key is None or (signature and signature.public_key == key), "not signed by that key"
+            )
+            hold(signature is None or verifies(stored.document), "the signature is not of its key")
+            count = verify(stored, models)
+    except (CannotCheckError, MissingPackage, MemoryError) as error:
+        return Answer.CANNOT_CHECK, str(error) or type(error).__name__
+    except Exception as error:  # whatever goes wrong, nothing is verified
+        return Answer.NOT_VERIFIED, f"{error} ({type(error).__name__})"
+    return Answer.VERIFIED, f"every bound over {count} regions was derived again"
+
+
+def hold(fine: object, words: str) -> None:
+    """Refuse what does not follow."""
+    if not fine:
+        raise ValueError(words)
+
+
+def verify(stored: Stored, models: Sequence[Path] | None) -> int:
+    """How many regions there are, if everything follows; ValueError tells what does not."""
+    facts, arrays = stored.document, {name: a.astype(float) for name, a in stored.arrays.items()}
+    claim, result, evidence, sources = facts.claim, facts.result, facts.evidence, list(models or ())
+    need(isinstance(evidence, SlopeEvidence), f"no evidence: {getattr(evidence, 'reason', '')}")
+    assert isinstance(evidence, SlopeEvidence)
+    need(result.drift_norm is None, "bounds on the l2 norm of the drift")
+    need(set(claim.semantics.model_dump().values()) == {"real"}, "semantics other than real")
+    regions, networks = Regions.of(claim.region, arrays), list[Steps]()
+    for name, stated in facts.provenance.networks:
+        path = sources.pop(0) if sources else Path(stated.source)
+        need(path.is_file(), f"{path} is not here; name both files with --models")
+        data = path.read_bytes()
+        same = hashlib.sha256(data).hexdigest() == stated.file_sha256
+        hold(same, f"{path} is not the {name} file that was certified")
+        networks.append(steps := read(data))
+        shapes = [steps[end].shape for end in (next(iter(steps)), list(steps)[-1])]
+        hold(shapes == [regions.lower.shape[1:], result.output_shape], "inputs or outputs differ")
+    for row in range(len(regions.lower)):
+        boxes, agree = derived(networks, regions, evidence, arrays, row)
+        for name, (low, high) in boxes.items():
+            lower, upper = (end[row] for end in ends(getattr(result, name)))
+            follows = (lower <= low[:, 0]).all() and (high[:, 0] <= upper).all()
+            hold(follows, f"row {row}: the bounds of {name} do not follow from the slopes")
+        sure = result.agreement is not None and result.agreement[row] is Verdict.PROVED
+        hold(agree or not sure, f"row {row}: that both networks keep one label does not follow")
+    if result.observed is None:
+        lies = result.counterexamples or Verdict.REFUTED in (result.agreement or ())
+        hold(not lies, "refuted by inputs that are not there")
+    else:
+        f, g = (evaluated(network, arrays["found"]) for network in networks)
+        replayed(stored, f, g, regions)
+    return len(regions.lower)
+
+
+def replayed(stored: Stored, f: Box, g: Box, regions: Regions) -> None:
+    """Pass if inputs that were found lie in their regions and show what is said of them."""
+    result, threshold = stored.document.result, stored.document.claim.threshold
+    drift, slack, surely = minus(g, f), NEAR * (1 + np.abs(f[0]) + np.abs(g[0])), 0.0
+    members = [(entry.row, entry.input) for entry in result.counterexamples]
+    assert result.observed is not None
+    for name, values in zip(("lowest", "highest"), ends(result.observed), strict=True):
+        places = stored.arrays[name]
+        low, high, near = (side[places, np.arange(values.shape[1])] for side in (*drift, slack))
+        shown = (low - near <= values) & (values <= high + near)
+        hold(shown.all(), f"the {name} drifts observed are not what the inputs show")
+        surely = max(surely, float(np.maximum(low, -high).max()))
+        members += [(row, k) for row, some in enumerate(places.tolist()) for k in some]
+    sure = result.status is not Verdict.REFUTED or surely > (threshold or 0.0)
+    labels = {row for row, known in enumerate(result.agreement or ()) if known is Verdict.REFUTED}
+    for entry in result.counterexamples:
+        if entry.kind == "label":
+            labels.discard(entry.row)
+            sure &= apart(f, g, entry.input) or apart(g, f, entry.input)
+        else:
+            least = np.maximum(drift[0], -drift[1])[entry.input, entry.output]
+            sure &= bool(threshold is not None and least > threshold)
+    need(sure, "a counterexample on the edge of a quantisation step")
+    hold(not labels, "labels are refuted without an input")
+    for row, k in sorted(set(members)):
+        inside = k >= 0 and regions.inside(row, stored.arrays["found"][k].astype(float))
+        hold(inside, f"row {row}: an input that was found lies outside its region")
+
+
+def apart(first: Box, second: Box, k: int) -> bool:
+    """Whether what surely is the largest output of one surely is not that of the other."""
+    best = int(first[0][k].argmax())
+    sure = first[0][k, best] > np.delete(first[1][k], best).max()
+    return bool(sure and second[1][k, best] < second[0][k].max())
+
+
+def ends(table: BoundTable | Table) -> Box:
+    """As arrays; what is not claimed is infinite."""
+    lower = np.array([[-np.inf if end is None else end for end in row] for row in table.lower])
+    upper = np.array([[np.inf if end is None else end for end in row] for row in table.upper])
+    return lower, upper

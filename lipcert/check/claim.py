@@ -1,0 +1,100 @@
+"""The regions of a certificate; what follows over one of them, and at single inputs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lipcert.certificate.claim import BallRegion, BoxRegion, RegionModel
+from lipcert.certificate.evidence import SlopeEvidence
+from lipcert.check.derive import Derivation
+from lipcert.check.network import INPUT, CannotCheckError, Steps
+from lipcert.check.operation import Array, Box, affine_image, down, meet, up
+
+Arrays = Mapping[str, Array]
+CHUNK = 64  # inputs that are evaluated at once
+
+
+@dataclass(frozen=True)
+class Regions:
+    """A box (batch, *shape) around each row's inputs, and the step of a grid in it."""
+
+    lower: Array
+    upper: Array
+    step: float | None = None
+
+    @classmethod
+    def of(cls, claim: RegionModel, arrays: Arrays) -> "Regions":
+        """As claimed; the claim's own batch and radius are held against the arrays."""
+        if isinstance(claim, BallRegion):
+            raise CannotCheckError("l2 balls")
+        if isinstance(claim, BoxRegion):
+            made, step = cls(arrays[claim.lower], arrays[claim.upper]), 0.0
+        else:
+            ends, step = (arrays[claim.first], arrays[claim.last]), claim.step
+            made = cls(down(ends[0] * step), up(ends[1] * step), step)
+        fine = len(made.lower) == claim.batch > 0 and (made.lower <= made.upper).all() and step >= 0
+        radius = float((made.upper - made.lower).max()) / 2
+        if not fine or abs(claim.radius - radius) > 1e-12 * max(radius, np.abs(made.upper).max()):
+            raise ValueError("regions that are empty, or not as large as claimed")
+        return made
+
+    def inside(self, row: int, x: Array) -> bool:
+        """Whether an input certainly is a member of a row's region."""
+        fine = (self.lower[row] <= x) & (x <= self.upper[row])
+        if self.step is not None:
+            fine &= np.round(x / self.step) * self.step == x
+        return bool(fine.all())
+
+
+def derived(networks: Sequence[Steps], regions: Regions, evidence: SlopeEvidence, arrays: Arrays,
+            row: int) -> tuple[dict[str, Box], bool]:  # fmt: skip
+    """What follows from the slopes over one region: boxes of f, g and g - f; one label or not."""
+    slopes = {name: planes(arrays[array][row]) for name, array in evidence.slopes.items()}
+    partners = {
+        tensor: (f, both, None if kept is None else arrays[kept].astype(int))
+        for tensor, (f, both, kept) in evidence.partners.items()
+    }
+    box = regions.lower[row].reshape(-1, 1), regions.upper[row].reshape(-1, 1)
+    made = Derivation(box, slopes)
+    f, g = made.enclose("f:", networks[0]), made.enclose("g:", networks[1])
+    again, every = (
+        made.compare(networks[0], networks[1], partners),
+        np.ones(made.boxes[f][0].shape, bool),
+    )
+    found = {"original": made.tighten(f, every), "compressed": made.tighten(g, every)}
+    made.subtract("apart", g, f)
+    made.subtract("drift", again, f)
+    found["drift"] = meet(made.tighten("apart", every), made.tighten("drift", every))
+    label, single = int(np.sum(made.boxes[f], 0).argmax()), np.eye(every.size)
+    rows = single[:, [label]] - np.delete(single, label, 1)
+    least = [made.least(name, rows) for name in (f, g, again)]
+    agree = (least[0] > 0) & (np.maximum(least[1], least[2]) > 0)
+    return found, bool(every.size > 1 and agree.all())
+
+
+def planes(slopes: Array) -> list[Box]:
+    """Slopes below and above along each value, from rows of entries."""
+    below, above = np.split(slopes[:, :, None], 2)
+    return list(zip(below, above, strict=True))
+
+
+def values_at(steps: Steps, inputs: Array) -> dict[str, Box]:
+    """Enclosures (entries, inputs) of every value at single inputs (inputs, *shape)."""
+    flat = inputs.reshape(len(inputs), -1).T
+    known = {INPUT: (flat, flat)}
+    for step in list(steps.values())[1:]:
+        boxes = [known[i] for i in step.inputs]
+        if step.act is None:
+            known[step.name] = affine_image(step.maps, step.bias, boxes)[0]
+        else:
+            known[step.name] = step.act.remainder(boxes[0], 0.0)
+    return known
+
+
+def evaluated(steps: Steps, inputs: Array) -> Box:
+    """Enclosures (inputs, entries) of the outputs at single inputs."""
+    starts, last = range(0, len(inputs), CHUNK), list(steps)[-1]
+    parts = [values_at(steps, inputs[first : first + CHUNK])[last] for first in starts]
+    lower, upper = (np.concatenate(ends, 1).T for ends in zip(*parts, strict=True))
+    return lower, upper

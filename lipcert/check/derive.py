@@ -1,0 +1,179 @@
+"""Bounds on f, g and g - f over one region, derived from slopes by walks from values to the input.
+
+One graph holds f's values, g's values, and g's once more as drift plus f's value: g(y) = D + f(z).
+Planes in y - z and z replace D, lines replace activations; all get the intercept that is right for
+their slopes and for the boxes here, so that no slope has to be trusted.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lipcert.check import operation as op
+from lipcert.check.network import INPUT, CannotCheckError, Step, Steps, need
+from lipcert.check.operation import Activation, Array, Box, Index, Linear, Mask
+
+CHUNK = 2**19  # coefficients that are held at once
+IDENTITY = Activation(-np.inf, np.inf)
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A value in terms of others: a sum of maps and a bias, or between planes.
+
+    `slopes` holds two planes' slopes along each other value, `constants` the bias or the planes'
+    intercepts, below and above; `loss` is what rounding may take when coefficients are pulled
+    through, per unit of coefficient.
+    """
+
+    inputs: Sequence[str]
+    maps: Sequence[Linear]
+    slopes: Sequence[Box]
+    constants: Sequence[Array]
+    loss: Array
+
+
+Partners = Mapping[str, tuple[str, bool, Index | None]]
+
+
+class Derivation:
+    """Boxes (entries, 1) of all values over a box, the input's first."""
+
+    def __init__(self, box: Box, slopes: Mapping[str, Sequence[Box]]) -> None:
+        """The input alone; slopes of planes below and above, along each value, by name."""
+        self.boxes, self.relations = dict[str, Box](), dict[str, Relation]()
+        self.slopes: Mapping[str, Sequence[Box]] = {INPUT: (), **slopes}
+        self.between(INPUT, (), box, box)
+
+    def affine(self, name: str, inputs: Sequence[str], maps: Sequence[Linear], bias: Array) -> None:
+        """A sum of maps and a bias."""
+        image, loss = op.affine_image(maps, bias, [self.boxes[i] for i in inputs])
+        self.add(name, image, Relation(inputs, maps, (), (bias,), loss))
+
+    def between(self, name: str, inputs: Sequence[str], ends: Box, box: Box) -> None:
+        """A value between planes."""
+        slopes = self.slopes[name]
+        parts = [op.size(s) * op.size(self.boxes[i]) for s, i in zip(slopes, inputs, strict=True)]
+        self.add(
+            name, box, Relation(inputs, (), slopes, ends, np.zeros(1) + sum(parts) * 16 * op.UNIT)
+        )
+
+    def add(self, name: str, box: Box, relation: Relation) -> None:
+        """Something that depends on earlier values; nothing is wider than what is known."""
+        if not np.all(op.size(box) < op.HUGE):
+            raise CannotCheckError(f"no finite box of {name}")
+        most = op.size((relation.constants[0], relation.constants[-1]))
+        loss = (relation.loss + op.gamma(2 * most.size + 16) * most) * op.SLACK + op.TINY
+        self.boxes[name], self.relations[name] = box, replace(relation, loss=loss)
+
+    def enclose(self, prefix: str, steps: Steps) -> str:
+        """One network: boxes, tight where an activation profits, and lines; names its output."""
+        name = INPUT
+        for step in list(steps.values())[1:]:
+            name, inputs = prefix + step.name, [i and prefix + i for i in step.inputs]
+            if step.act is None:
+                self.affine(name, inputs, step.maps, step.bias)
+                self.tighten(name, wanted(steps, step.name, self.boxes[name]))
+            else:
+                need(name in self.slopes, f"no slopes of {name}")
+                (low, high), box = self.slopes[name][0], self.boxes[inputs[0]]
+                ends = step.act.remainder(box, low)[0], step.act.remainder(box, high)[1]
+                self.between(name, inputs, ends, step.act.remainder(box, 0.0))
+        return name
+
+    def compare(self, f: Steps, g: Steps, partners: Partners) -> str:
+        """The network g once more, as drift plus f's values; names its output.
+
+        Partners say for an activation of g with which tensor of f to compare it, whether f has an
+        activation there too, and which of f's entries are g's, if not all.
+        """
+        again = {INPUT: INPUT}
+        for step in list(g.values())[1:]:
+            name, inputs = "h:" + step.name, [again[i] for i in step.inputs]
+            if step.act is None:
+                self.affine(name, inputs, step.maps, step.bias)
+            elif step.name in partners:
+                original, both, kept = partners[step.name]
+                kept = np.arange(int(np.prod(step.shape))) if kept is None else kept
+                self.couple(name, inputs[0], step.act, f[original], both, kept)
+            else:
+                name = "g:" + step.name
+            self.boxes[name], again[step.name] = self.boxes["g:" + step.name], name
+        return again[list(g)[-1]]
+
+    def couple(self, name: str, y: str, g: Activation, one: Step, both: bool, kept: Index) -> None:
+        """Planes in place of the difference of two activations."""
+        act, source = (one.act, one.inputs[0]) if both else (IDENTITY, one.name)
+        if act is None or len(self.boxes[y][0]) != len(kept):
+            raise ValueError(f"partners that do not fit at {name}")
+        whole, f = (i and "f:" + i for i in (source, one.name))
+        z, drift, change = (prefix + name for prefix in ("z:", "y-z:", "D:"))
+        choice, every = (
+            op.move(kept, len(self.boxes[whole][0])),
+            op.move(np.arange(len(kept)), len(kept)),
+        )
+        self.affine(z, [whole], [choice], np.zeros((len(kept), 1)))
+        self.subtract(drift, y, z)
+        (z_low, z_high), (y_low, y_high) = z_box, y_box = self.boxes[z], self.boxes[y]
+        hull = np.minimum(z_low, y_low), np.maximum(z_high, y_high)
+        if both:
+            self.tighten(drift, act.corners(hull)[1] | g.corners(hull)[1])
+        gaps = self.boxes[drift]
+        y_box = op.meet(y_box, (op.down(z_low + gaps[0]), op.up(z_high + gaps[1])))
+        z_box = op.meet(z_box, op.minus(y_box, gaps))
+        boxes, (below, above) = (z_box, y_box, gaps), zip(*self.slopes[change], strict=True)
+        ends = op.gap(act, g, boxes, below)[0], op.gap(act, g, boxes, above)[1]
+        box = op.minus(g.remainder(y_box, 0.0), act.remainder(z_box, 0.0))
+        self.between(change, [drift, z], ends, box)
+        self.affine(name, [change, f], [every, choice], np.zeros((len(kept), 1)))
+
+    def subtract(self, name: str, y: str, z: str) -> None:
+        """One value less another."""
+        every, count = np.arange(len(self.boxes[y][0])), len(self.boxes[y][0])
+        maps = op.move(every, count), op.move(every, count, -1.0)
+        self.affine(name, [y, z], maps, np.zeros((count, 1)))
+
+    def tighten(self, name: str, mask: Mask) -> Box:
+        """A box walked back where the mask is true."""
+        self.boxes[name] = lower, upper = self.boxes[name][0].copy(), self.boxes[name][1].copy()
+        widths = [m.index.size for r in self.relations.values() for m in r.maps]
+        places, most = np.flatnonzero(mask), max(1, CHUNK // max(widths, default=1))
+        for first in range(0, len(places), most):
+            some = places[first : first + most]
+            rows = np.zeros((len(lower), 2 * len(some)))
+            rows[np.repeat(some, 2), np.arange(2 * len(some))] = np.tile([1.0, -1.0], len(some))
+            least = self.least(name, rows)
+            lower[some, 0] = np.maximum(lower[some, 0], least[0::2])
+            upper[some, 0] = np.minimum(upper[some, 0], -least[1::2])
+        return lower, upper
+
+    def least(self, start: str, rows: Array) -> Array:
+        """Lower bounds (columns,) of coefficients (entries, columns) times a value.
+
+        Kept true at every step: waiting coefficients times their values, plus total, less slack,
+        is below what was asked for.
+        """
+        waiting, total, slack = {start: rows}, np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
+        for name, relation in reversed(self.relations.items()):
+            if name not in waiting:
+                continue
+            rows = waiting.pop(name)
+            slack = slack + np.sum(np.abs(rows) * relation.loss, 0) * op.SLACK
+            more, less = np.maximum(rows, 0), np.minimum(rows, 0)
+            low, high = relation.constants[0][:, 0], relation.constants[-1][:, 0]
+            total = op.down(total + (low @ more + high @ less))
+            parts = [linear.adjoint(rows) for linear in relation.maps]
+            parts += [more * below + less * above for below, above in relation.slopes]
+            for source, part in zip(relation.inputs, parts, strict=True):
+                both = waiting[source] + part if source in waiting else part
+                lost = np.sum(np.abs(both) * op.size(self.boxes[source]), 0)
+                slack, waiting[source] = slack + lost * (2 * op.UNIT * op.SLACK), both
+        return op.down(total - slack * op.SLACK - op.TINY)
+
+
+def wanted(steps: Steps, name: str, box: Box) -> Mask:
+    """Entries whose tighter box would tighten an activation, perhaps one behind another."""
+    acts = [(s.name, s.act) for s in steps.values() if s.act is not None and name in s.inputs]
+    masks = [a.corners(box)[1] | wanted(steps, made, a.remainder(box, 0.0)) for made, a in acts]
+    return np.any([np.zeros(box[0].shape, bool), *masks], 0)
