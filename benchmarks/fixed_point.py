@@ -31,6 +31,16 @@ def layers(arrays: Arrays) -> int:
     return sum(name.startswith("W") for name in arrays)
 
 
+def only(arrays: Arrays, output: int) -> Arrays:
+    """The same networks with one output."""
+    last = layers(arrays) - 1
+    ends = (f"W{last}", f"b{last}")
+    return {
+        name: array[output : output + 1] if name.rsplit("_", 1)[-1] in ends else array
+        for name, array in arrays.items()
+    }
+
+
 def float_network(arrays: Arrays, source: str) -> LayerGraph:
     """ReLU between affine layers; reads pixels."""
     ops: list[Op] = []

@@ -104,6 +104,39 @@ def _undecided(pair: Pair, node: PairNode, twin: Twin) -> Tensor:
     return mask & (width > FINE * size.flatten(1).amax(1).view(-1, *[1] * (size.ndim - 1)))
 
 
+Walked = tuple[Enclosed, Enclosed, TwinEnclosed]
+
+
+def followed(
+    pair: Pair, region: Region, placement: Placement, watch: Watch, *, shares: bool = False
+) -> tuple[Bounds, Walked | None]:
+    """Twin bounds, and what they were read from; CROWN alone where no networks are aligned.
+
+    Args:
+        pair: not ending in a softmax.
+        region: the inputs.
+        placement: dtype and device.
+        watch: told of every node.
+        shares: whether to split the bound of each row's largest drift by source.
+    """
+    original = enclose(pair.original, region, placement, watch)
+    compressed = enclose(pair.compressed, region, placement, watch)
+    crown = joint_bounds(pair, original, compressed)
+    noises = noise(original), noise(compressed)
+    if not pair.aligned:
+        return crown.as_evaluated(*noises), None
+    twins = enclose_pair(pair, original, compressed, watch)
+    walked = twins.drift(twins.names[-1])
+    drift = walked.intersect(crown.drift)
+    agree = crown.agree | _agreement(crown.original, original, twins)
+    contrast = twins.contrasts().intersect(contrast_of(drift)) if pair.softmax else None
+    split = None
+    if shares and not pair.softmax:
+        split = budget(Seen(twins.twins, compressed.excess), twins.rule, walked, placement)
+    bounds = Bounds(drift, crown.original, crown.compressed, agree, contrast, split)
+    return bounds.as_evaluated(*noises), (original, compressed, twins)
+
+
 @dataclass(frozen=True)
 class TwinBounds(Method):
     """Twin bounds, intersected with CROWN on g - f and with the difference of both outputs.
@@ -117,23 +150,7 @@ class TwinBounds(Method):
 
     def bound(self, pair: Pair, region: Region, placement: Placement, watch: Watch) -> Bounds:
         """Never looser than CROWN; CROWN alone where the networks could not be aligned."""
-        original = enclose(pair.original, region, placement, watch)
-        compressed = enclose(pair.compressed, region, placement, watch)
-        crown = joint_bounds(pair, original, compressed)
-        noises = noise(original), noise(compressed)
-        if not pair.aligned:
-            return crown.as_evaluated(*noises)
-        twins = enclose_pair(pair, original, compressed, watch)
-        followed = twins.drift(twins.names[-1])
-        drift = followed.intersect(crown.drift)
-        agree = crown.agree | _agreement(crown.original, original, twins)
-        contrast = twins.contrasts().intersect(contrast_of(drift)) if pair.softmax else None
-        shares = None
-        if self.budget and not pair.softmax:
-            seen = Seen(twins.twins, compressed.excess)
-            shares = budget(seen, twins.rule, followed, placement)
-        bounds = Bounds(drift, crown.original, crown.compressed, agree, contrast, shares)
-        return bounds.as_evaluated(*noises)
+        return followed(pair, region, placement, watch, shares=self.budget)[0]
 
 
 def _agreement(outputs: Interval, original: Enclosed, twins: TwinEnclosed) -> Tensor:
