@@ -1,5 +1,6 @@
 """LipSDP: one multiplier per neuron, the tightest where its matrices fit."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -47,7 +48,8 @@ def _row(task: Task, row: int) -> tuple[Chain, LipschitzProof]:
 
     def told(progress: Progress) -> None:
         sides = f"{below(progress.lower)} to {above(progress.upper)}"
-        task.watch(f"LipSDP, {progress.stage}: {sides}, gap {progress.gap:.2%}", row, task.rows)
+        gap = f", gap {progress.gap:.2%}" if math.isfinite(progress.gap) else ""
+        task.watch(f"LipSDP, {progress.stage}: {sides}{gap}", row, task.rows)
 
     return chain, search(chain, told, task.limit_seconds)
 
