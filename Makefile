@@ -57,6 +57,7 @@ bench: $(VENV)/.bench ## run the benchmarks (tightness, speed, a peer), apart fr
 	@$(ONE_THREAD) $(BIN)/python -m benchmarks.allocate --json out/bench/allocate.json $(BENCH_ARGS)
 	@$(ONE_THREAD) $(BIN)/python -m benchmarks.mlperf_tiny --samples --resnet \
 		--json out/bench/mlperf_tiny.json $(BENCH_ARGS)
+	@$(ONE_THREAD) $(BIN)/python -m benchmarks.drift_sdp --json out/bench/drift_sdp.json $(BENCH_ARGS)
 	@$(ONE_THREAD) $(BIN)/python -m benchmarks.lipschitz --small --json out/bench/lipschitz.json $(BENCH_ARGS)
 	@$(ONE_THREAD) $(BIN)/python -m benchmarks.lipschitz_conv --json out/bench/lipschitz_conv.json $(BENCH_ARGS)
 

@@ -64,10 +64,22 @@ def seeded(depth: int, width: int, seed: int = 0) -> Mlp:
 
 def trained(sizes: Sequence[int], seed: int = 0) -> Mlp:
     """On scikit-learn's digits, in the order of one seed; all images, none held back."""
+    layers = [part for part in trained_module(sizes, seed) if isinstance(part, nn.Linear)]
+    weights = tuple(layer.weight.detach().clone() for layer in layers)
+    return Mlp(f"digits {'-'.join(map(str, sizes))}", weights)
+
+
+def digits() -> tuple[Tensor, Tensor]:
+    """Images of 64 pixels in 0..1, and labels."""
     from sklearn.datasets import load_digits  # noqa: PLC0415 - some rows only
 
     images, labels = (torch.as_tensor(part) for part in load_digits(return_X_y=True))
-    images = images / 16
+    return images / 16, labels
+
+
+def trained_module(sizes: Sequence[int], seed: int = 0) -> nn.Sequential:
+    """The network of `trained` with its biases."""
+    images, labels = digits()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layers = [nn.Linear(a, b, dtype=torch.float64) for a, b in itertools.pairwise(sizes)]
@@ -77,8 +89,7 @@ def trained(sizes: Sequence[int], seed: int = 0) -> Mlp:
         optimiser.zero_grad()
         nn.functional.cross_entropy(model(images), labels).backward()
         optimiser.step()
-    weights = tuple(layer.weight.detach().clone() for layer in layers)
-    return Mlp(f"digits {'-'.join(map(str, sizes))}", weights)
+    return model.eval()
 
 
 def networks(*, small: bool) -> Iterator[Mlp]:

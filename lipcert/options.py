@@ -72,6 +72,9 @@ Metrics = Annotated[
 Limit = Annotated[
     float, typer.Option(min=0.0, metavar="SECONDS", help="Of one search for multipliers.")
 ]
+Sweeping = Annotated[
+    bool, typer.Option("--sweep", help="Quantise and prune MODEL; a CSV and a picture in --out.")
+]
 Original = Annotated[
     Path, typer.Argument(metavar="ORIGINAL", help="The original, .onnx or .tflite.")
 ]
