@@ -51,6 +51,7 @@ def _panel(axes: Axes, panel: Panel, *, first: bool) -> None:
     else:
         axes.set_ylim(bottom=0)
     axes.set_xticks(across, panel.places)
+    axes.set_xlim(-0.3, len(panel.places) - 0.7)
     axes.set_xlabel(panel.across)
     if first:
         axes.set_ylabel(panel.up)
