@@ -53,6 +53,7 @@ docs: $(VENV)/.docs ## build the documentation into out/site
 bench: $(VENV)/.bench ## run the benchmarks (tightness, speed, a peer), apart from the tests
 	@echo "bench: tables follow; the same facts go to out/bench/*.json"
 	@$(ONE_THREAD) $(BIN)/python -m benchmarks.tightness --json out/bench/tightness.json $(BENCH_ARGS)
+	@$(ONE_THREAD) $(BIN)/python -m benchmarks.checker --json out/bench/checker.json $(BENCH_ARGS)
 	@$(ONE_THREAD) $(BIN)/python -m benchmarks.peer --json out/bench/peer.json $(BENCH_ARGS)
 	@$(ONE_THREAD) $(BIN)/python -m benchmarks.allocate --json out/bench/allocate.json $(BENCH_ARGS)
 	@$(ONE_THREAD) $(BIN)/python -m benchmarks.mlperf_tiny --samples --resnet \

@@ -10,6 +10,13 @@ from torch import Tensor
 from lipcert.graph.layer_graph import LayerGraph
 from lipcert.ops.quantize import Quantize
 
+DIGITS = Path(__file__).resolve().parents[1] / "examples" / "digits"
+
+
+def digits() -> np.ndarray:
+    """The shipped inputs, (10, 1, 8, 8), in 0..1."""
+    return np.load(DIGITS / "inputs.npz")["x"]
+
 
 def mnist(data: Path, count: int) -> np.ndarray:
     """First test images, (count, 784), pixels in 0..1."""
