@@ -48,6 +48,14 @@ def write_lipschitz(
     return _written(document, arrays, folder / CONSTANTS, folder / CONSTANT_ARRAYS)
 
 
+def located(path: str | Path) -> Path:
+    """The JSON of what lies at a path: of a certificate or, in a folder without, of constants."""
+    place = Path(path)
+    if not place.is_dir():
+        return place
+    return place / (FACTS if (place / FACTS).exists() else CONSTANTS)
+
+
 def load(path: str | Path) -> Stored:
     """The certificate in a folder, or of a `certificate.json`.
 

@@ -2,12 +2,17 @@
 
 import hashlib
 from pathlib import Path
+from typing import TypeVar
 
 from lipcert.certificate.document import Document, Signature, canonical
+from lipcert.certificate.lipschitz import LipschitzDocument
 from lipcert.errors import BadFile, MissingPackage
 
+Sealed = Document | LipschitzDocument
+Kind = TypeVar("Kind", Document, LipschitzDocument)
 
-def signed(document: Document, key: Path) -> Document:
+
+def signed(document: Kind, key: Path) -> Kind:
     """The certificate, vouched for by the owner of a private key.
 
     Args:
@@ -36,7 +41,7 @@ def signed(document: Document, key: Path) -> Document:
     return document.model_copy(update={"signature": signature})
 
 
-def verifies(document: Document) -> bool:
+def verifies(document: Sealed) -> bool:
     """Whether the signature is that of its own public key over this certificate.
 
     Raises:
@@ -56,6 +61,6 @@ def verifies(document: Document) -> bool:
     return True
 
 
-def _message(document: Document) -> bytes:
+def _message(document: Sealed) -> bytes:
     """Everything but the signature, volatile fields and digest included."""
     return hashlib.sha256(canonical(document, ("signature",))).digest()

@@ -1,19 +1,21 @@
 """The answer: everything that a certificate says, held against what follows."""
 
-import hashlib
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 
-from lipcert.certificate.disk import Stored, load
+from lipcert.certificate.disk import CONSTANTS, Stored, load, load_lipschitz, located
+from lipcert.certificate.document import Document
 from lipcert.certificate.evidence import SlopeEvidence
+from lipcert.certificate.lipschitz import LipschitzDocument
 from lipcert.certificate.model import BoundTable, Table
 from lipcert.certificate.signature import verifies
 from lipcert.certificate.verdict import Verdict
+from lipcert.check import lipschitz
 from lipcert.check.claim import Regions, derived, evaluated
-from lipcert.check.network import CannotCheckError, Steps, need, read
+from lipcert.check.network import CannotCheckError, Steps, hold, need, opened
 from lipcert.check.operation import Box, minus
 from lipcert.errors import MissingPackage
 
@@ -21,7 +23,8 @@ NEAR = 1e-9  # of what was observed in float64 to what follows, relative
 UNCHECKED = (
     "result.method, result.aligned, result.budget, result.drift_by, result.runtime, "
     "result.observed_runtime, result.counterexamples.runtime, result.coverage, assumptions, "
-    "limits, and the provenance but for the SHA-256 of both files"
+    "limits, and the provenance but for the SHA-256 of the files; of Lipschitz constants also "
+    "gap_to_relaxation, inflation, jumps, upper_by_method"
 )
 """The maker's word: digest and signature cover it, no bound rests on it."""
 
@@ -44,19 +47,20 @@ def check(path: str | Path, models: Sequence[Path] | None = None,
     """Whether the certificate at a path is true of two models, and why; never raises.
 
     Args:
-        path: a folder or its `certificate.json`.
+        path: a folder or its `certificate.json`, or a `lipschitz.json`.
         models: original and compressed file; by default where the certificate found them.
         key: Ed25519 public key, in hexadecimal, that must have signed; by default any or none.
     """
     try:
         with np.errstate(over="raise", invalid="raise", divide="raise"):
-            stored = load(path)
-            signature = stored.document.signature
-            hold(
-                key is None or (signature and signature.public_key == key), "not signed by that key"
-            )
-            hold(signature is None or verifies(stored.document), "the signature is not of its key")
-            count = verify(stored, models)
+            place, paths = located(path), list(models or ())
+            if place.name == CONSTANTS:
+                constants, arrays = load_lipschitz(place)
+                vouched(constants, key)
+                return Answer.VERIFIED, lipschitz.verify(constants, arrays, paths)
+            stored = load(place)
+            vouched(stored.document, key)
+            count = verify(stored, paths)
     except (CannotCheckError, MissingPackage, MemoryError) as error:
         return Answer.CANNOT_CHECK, str(error) or type(error).__name__
     except Exception as error:  # whatever goes wrong, nothing is verified
@@ -64,16 +68,17 @@ def check(path: str | Path, models: Sequence[Path] | None = None,
     return Answer.VERIFIED, f"every bound over {count} regions was derived again"
 
 
-def hold(fine: object, words: str) -> None:
-    """Refuse what does not follow."""
-    if not fine:
-        raise ValueError(words)
+def vouched(document: Document | LipschitzDocument, key: str | None) -> None:
+    """Pass if the signature is right, and of that key if one is asked for."""
+    signature = document.signature
+    hold(key is None or (signature and signature.public_key == key), "not signed by that key")
+    hold(signature is None or verifies(document), "the signature is not of its key")
 
 
-def verify(stored: Stored, models: Sequence[Path] | None) -> int:
+def verify(stored: Stored, sources: list[Path]) -> int:
     """How many regions there are, if everything follows; ValueError tells what does not."""
     facts, arrays = stored.document, {name: a.astype(float) for name, a in stored.arrays.items()}
-    claim, result, evidence, sources = facts.claim, facts.result, facts.evidence, list(models or ())
+    claim, result, evidence = facts.claim, facts.result, facts.evidence
     need(isinstance(evidence, SlopeEvidence), f"no evidence: {getattr(evidence, 'reason', '')}")
     assert isinstance(evidence, SlopeEvidence)
     need(result.drift_norm is None, "bounds on the l2 norm of the drift")
@@ -81,11 +86,7 @@ def verify(stored: Stored, models: Sequence[Path] | None) -> int:
     regions, networks = Regions.of(claim.region, arrays), list[Steps]()
     for name, stated in facts.provenance.networks:
         path = sources.pop(0) if sources else Path(stated.source)
-        need(path.is_file(), f"{path} is not here; name both files with --models")
-        data = path.read_bytes()
-        same = hashlib.sha256(data).hexdigest() == stated.file_sha256
-        hold(same, f"{path} is not the {name} file that was certified")
-        networks.append(steps := read(data))
+        networks.append(steps := opened(path, name, stated.file_sha256))
         shapes = [steps[end].shape for end in (next(iter(steps)), list(steps)[-1])]
         hold(shapes == [regions.lower.shape[1:], result.output_shape], "inputs or outputs differ")
     for row in range(len(regions.lower)):

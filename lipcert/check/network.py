@@ -1,7 +1,9 @@
 """A network from the bytes of an ONNX file, for a batch of one; what is unknown is refused."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,12 @@ def need(fine: object, words: str) -> None:
         raise CannotCheckError(words)
 
 
+def hold(fine: object, words: str) -> None:
+    """Refuse what does not follow."""
+    if not fine:
+        raise ValueError(words)
+
+
 @dataclass(frozen=True)
 class Step:
     """One value: its tensor, what it reads, its shape without batch; a sum of maps, or act."""
@@ -39,6 +47,15 @@ class Step:
 
 Coded = tuple[Step, object]  # codes behind QuantizeLinear: the rounded value, and its grid
 Steps = dict[str, Step]  # in an order of evaluation: the input first, the output last
+
+
+def opened(path: Path, role: str, expected: str | None) -> Steps:
+    """A network from the file whose SHA-256 is as stated."""
+    need(path.is_file(), f"{path} is not here; name the files with --models")
+    data = path.read_bytes()
+    same = hashlib.sha256(data).hexdigest() == expected
+    hold(same, f"{path} is not the {role} file that was certified")
+    return read(data)
 
 
 def read(data: bytes) -> Steps:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lipcert.certificate import disk, load
+from lipcert.certificate import disk
 from lipcert.certificate.signature import signed
 from lipcert.terminal import complaints, output, say
 
@@ -20,8 +20,16 @@ PrivateKey = Annotated[
 def command(certificate: CertificatePath, key: PrivateKey) -> None:
     """Sign CERTIFICATE in place with KEY; needs lipcert[sign]."""
     with complaints():
-        stored = load(certificate)
-        document = signed(stored.document, key)
-        disk.write(document, stored.arrays, stored.path.parent)
-        assert document.signature is not None
-        say(f"signed: public key {document.signature.public_key}", output())
+        place = disk.located(certificate)
+        if place.name == disk.CONSTANTS:
+            constants, arrays = disk.load_lipschitz(place)
+            constants = signed(constants, key)
+            disk.write_lipschitz(constants, arrays, place.parent)
+            signature = constants.signature
+        else:
+            stored = disk.load(place)
+            document = signed(stored.document, key)
+            disk.write(document, stored.arrays, place.parent)
+            signature = document.signature
+        assert signature is not None
+        say(f"signed: public key {signature.public_key}", output())

@@ -99,6 +99,7 @@ def lipschitz(
         read = network if isinstance(network, LayerGraph) else read_network(network, shape)
         graph = simplify(read)
         return _bound(graph, _slopes(graph, region, effort, watch), asked, read)
+    network = _alone(network)
     graphs = (network.original, network.compressed)
     first, second = (_slopes(graph, region, effort, watch) for graph in graphs)
     both = {f"original:{name}": sector for name, sector in first.items()}
@@ -110,6 +111,17 @@ def lipschitz(
     difference = _bound(network.joined(), both, asked, None)
     difference = replace(difference, proofs={**difference.proofs, SUM: Proved(total)})
     return PairBounds(original, compressed, difference)
+
+
+def _alone(pair: Pair) -> Pair:
+    """Without the zero rows that a pair puts where channels were pruned."""
+    if pair.read is None:
+        return pair
+    own = simplify(pair.read[1])
+    sizes = {node.name: node.shape for node in own.nodes}
+    nodes = pair.compressed.nodes
+    widened = any(sizes.get(node.name, node.shape) != node.shape for node in nodes)
+    return replace(pair, compressed=own, nodes=()) if widened else pair
 
 
 @dataclass(frozen=True, slots=True)
