@@ -29,6 +29,7 @@ from lipcert.methods.slopes import Slopes, slopes
 from lipcert.numeric.placement import Placement
 from lipcert.ops.kinds import Elementwise
 from lipcert.sets.enclosure import Interval
+from lipcert.walk.progress import Watch, quiet
 
 MARGIN = 1e-9  # by which claims are wider than what was derived, relative: for other machines
 POINTS = 2  # inputs at which values are compared
@@ -45,11 +46,13 @@ class WithEvidence:
         pair: that was certified.
         method: that bounded it.
         placement: of its computation.
+        watch: told how far the derivation is.
     """
 
     pair: Pair
     method: Method
     placement: Placement
+    watch: Watch = quiet
 
     def __call__(self, certificate: Certificate, folder: Path, max_drift: float | None) -> Path:
         """Claims widened to what the checker derives; without evidence where it could not."""
@@ -79,7 +82,10 @@ class WithEvidence:
         region, own = region_of(certificate.region)
         wide = {name: array.astype(float) for name, array in (own | arrays).items()}
         regions = Regions.of(region, wide)
-        rows = [derived(networks, regions, evidence, wide, row) for row in range(region.batch)]
+        rows: list[tuple[dict[str, Box], bool]] = []
+        for row in range(region.batch):
+            self.watch("deriving bounds again for the certificate", row, region.batch)
+            rows.append(derived(networks, regions, evidence, wide, row))
         return evidence, arrays, _widened(certificate, rows)
 
     def _runtime(self, inputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -150,7 +150,7 @@ def certify(
         provenance=_provenance(pair, region, placement, (method, attack), seconds, saturation),
         origin=bounds.origin and bounds.origin.on_cpu(),
         norm=None if bounds.norm is None else bounds.norm.to("cpu", torch.float64),
-        archive=WithEvidence(pair, method, placement),
+        archive=WithEvidence(pair, method, placement, watch),
     )
 
 

@@ -159,15 +159,18 @@ class Derivation:
             if name not in waiting:
                 continue
             rows = waiting.pop(name)
-            slack = slack + np.sum(np.abs(rows) * relation.loss, 0) * op.SLACK
-            more, less = np.maximum(rows, 0), np.minimum(rows, 0)
+            loss = np.broadcast_to(relation.loss, (len(rows), 1))[:, 0]
+            slack = slack + loss @ np.abs(rows) * op.SLACK
             low, high = relation.constants[0][:, 0], relation.constants[-1][:, 0]
-            total = op.down(total + (low @ more + high @ less))
-            parts = [linear.adjoint(rows) for linear in relation.maps]
-            parts += [more * below + less * above for below, above in relation.slopes]
+            if relation.maps:
+                total, parts = op.down(total + low @ rows), [m.adjoint(rows) for m in relation.maps]
+            else:
+                more, less = np.maximum(rows, 0), np.minimum(rows, 0)
+                total = op.down(total + (low @ more + high @ less))
+                parts = [more * below + less * above for below, above in relation.slopes]
             for source, part in zip(relation.inputs, parts, strict=True):
                 both = waiting[source] + part if source in waiting else part
-                lost = np.sum(np.abs(both) * op.size(self.boxes[source]), 0)
+                lost = op.size(self.boxes[source])[:, 0] @ np.abs(both)
                 slack, waiting[source] = slack + lost * (2 * op.UNIT * op.SLACK), both
         return op.down(total - slack * op.SLACK - op.TINY)
 

@@ -76,10 +76,14 @@ class Linear:
 
     def adjoint(self, rows: Array) -> Array:
         """Coefficients on the inputs (size, columns) from coefficients on the values."""
-        groups, outputs, _ = self.weight.shape
-        back = self.weight.swapaxes(1, 2) @ rows.reshape(groups, outputs, -1)
-        wide = _with_zero(back.reshape(-1, rows.shape[1]))
-        return functools.reduce(np.add, (wide[place] for place in self.readers))
+        groups, outputs, reads = self.weight.shape
+        wide = np.zeros((self.index.size + 1, rows.shape[1]))
+        back = wide[:-1].reshape(groups, reads, -1)
+        np.matmul(self.weight.swapaxes(1, 2), rows.reshape(groups, outputs, -1), out=back)
+        total = wide[self.readers[0]]
+        for place in self.readers[1:]:
+            total += wide[place]
+        return total
 
     @functools.cached_property
     def readers(self) -> Index:

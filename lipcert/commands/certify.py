@@ -89,8 +89,8 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command are its parame
                 attack=DriftAttack(seed=seed),
                 watch=watch,
             )
+            place = None if out is None else result.save(out, max_drift)
         report = Report(result, max_drift)
-        place = None if out is None else result.save(out, max_drift)
         _tell(report, place, as_json, errors)
         if junit is not None:
             junit.write_text(as_junit(report, compressed.name), encoding="utf-8")
