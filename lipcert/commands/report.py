@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markdown import Markdown
 
+from lipcert.certificate.disk import CONSTANTS
 from lipcert.check import check
 from lipcert.errors import MissingPackage
 from lipcert.report.file import File
@@ -50,10 +51,16 @@ def _page(certificates: Sequence[Path]) -> "Page":
         raise MissingPackage(
             f"report: {error.name} is not installed; pip install 'lipcert[report]'"
         ) from error
-    return page([replace(File.of(place), checked=_checked(place)) for place in certificates])
+    files = [File.of(place) for place in certificates]
+    return page([replace(file, checked=_checked(file)) for file in files])
 
 
-def _checked(place: Path) -> str:
+def _checked(file: File) -> str:
     """What the independent checker says, in words."""
-    answer, reason = check(place)
-    return f"The independent checker (lipcert check) answers: {answer}: {reason}."
+    told = "The independent checker (lipcert check) answers: {}: {}.".format(
+        *check(file.stored.path)
+    )
+    if file.constants is None:
+        return told
+    constants = check(file.stored.path.with_name(CONSTANTS))
+    return f"{told} Of the Lipschitz constants: {constants[0]}: {constants[1]}."
