@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lipcert.errors import BadInput
 from lipcert.graph.semantics import Semantics
 from lipcert.integer.encoding import Codes, Single
 from lipcert.integer.kernels import accumulate, saturation
 from lipcert.integer.program import Product, Reshape
-from lipcert.integer.run import INTEGER
+from lipcert.integer.received import received
 from lipcert.integer.unrolling import unroll
 from lipcert.integer.window import Sizes
 
@@ -82,13 +81,7 @@ def evaluate_dynamic(
         inputs: (batch, *shape); converted to float32 as a runtime receives them.
         semantics: int8 or ort-x86-sat16.
     """
-    if semantics not in INTEGER:
-        raise BadInput(f"{semantics} is not computed in integers; take int8 or ort-x86-sat16")
-    if tuple(inputs.shape[1:]) != program.input_shape or not len(inputs):
-        raise BadInput(
-            f"{program.source}: reads inputs of shape {program.input_shape}, got {inputs.shape[1:]}"
-        )
-    single = np.ascontiguousarray(inputs, dtype=np.float32)
+    single = received(program, inputs, semantics)
     return np.concatenate([_run(program, row[None], semantics) for row in single])
 
 

@@ -5,7 +5,6 @@ from functools import singledispatch
 import numpy as np
 from numpy.typing import NDArray
 
-from lipcert.errors import BadInput
 from lipcert.graph.semantics import Semantics
 from lipcert.integer.encoding import Codes, Encoding, Single
 from lipcert.integer.kernels import accumulate, added, multiplier, requantise, saturation
@@ -21,9 +20,9 @@ from lipcert.integer.program import (
     Recode,
     Reshape,
 )
+from lipcert.integer.received import received
 from lipcert.integer.unrolling import unroll
 
-INTEGER = (Semantics.INT8, Semantics.ORT_X86_SAT16)
 ROWS = 32  # inputs at a time
 
 
@@ -43,13 +42,7 @@ def codes_of(
     program: Program, inputs: NDArray[np.floating], semantics: Semantics
 ) -> dict[str, Codes]:
     """The codes that every step makes, (batch, *shape)."""
-    if semantics not in INTEGER:
-        raise BadInput(f"{semantics} is not computed in integers; take int8 or ort-x86-sat16")
-    if tuple(inputs.shape[1:]) != program.input_shape or not len(inputs):
-        raise BadInput(
-            f"{program.source}: reads inputs of shape {program.input_shape}, got {inputs.shape[1:]}"
-        )
-    single = np.ascontiguousarray(inputs, dtype=np.float32)
+    single = received(program, inputs, semantics)
     blocks = [single[k : k + ROWS] for k in range(0, len(single), ROWS)]
     parts = [_run(program, block, semantics) for block in blocks]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
