@@ -13,7 +13,6 @@ from lipcert.certificate.evidence import EvidenceModel
 from lipcert.certificate.model import Count, Hash, Model
 from lipcert.certificate.provenance import Provenance
 from lipcert.certificate.result import Result, status_of
-from lipcert.certificate.words import assumptions, limits
 
 FORMAT = "lipcert-certificate-1.0"
 VOLATILE = ("provenance.seconds", "provenance.threads", "provenance.time")
@@ -51,7 +50,32 @@ class Signature(Model):
     value: str
 
 
-class Document(Model):
+class Sealed(Model):
+    """Whatever is filed: a document with a digest of its contents, perhaps signed.
+
+    Args:
+        digest: SHA-256 of the canonical form without volatile fields, digest and signature.
+        signature: of whoever vouches for it.
+    """
+
+    digest: Hash
+    signature: Signature | None = None
+
+    @model_validator(mode="after")
+    def undamaged(self) -> Self:
+        """The digest is that of the contents."""
+        if self.digest != digest_of(self):
+            raise ValueError("digest differs from that of the contents")
+        return self
+
+    @classmethod
+    def sealed(cls, **parts: object) -> Self:
+        """With its digest, unsigned."""
+        draft = cls.model_construct(**parts, digest="")  # type: ignore[arg-type] - not yet valid
+        return cls.model_validate(parts | {"digest": digest_of(draft)})
+
+
+class Document(Sealed):
     """A certificate: what is claimed, why it is true, and where it comes from.
 
     Args:
@@ -63,8 +87,6 @@ class Document(Model):
         limits: what the claim does not cover, in words.
         provenance: files, tools, machine.
         arrays: everything that `arrays.npz` beside this file holds.
-        digest: SHA-256 of the canonical form without volatile fields, digest and signature.
-        signature: of whoever vouches for the certificate.
     """
 
     format: Literal["lipcert-certificate-1.0"] = FORMAT
@@ -75,46 +97,20 @@ class Document(Model):
     limits: tuple[str, ...]
     provenance: Provenance
     arrays: dict[str, ArrayFacts]
-    digest: Hash
-    signature: Signature | None = None
 
     @model_validator(mode="after")
     def consistent(self) -> Self:
-        """The verdict is what the bounds say; the digest is that of the contents."""
+        """The verdict is what the bounds say."""
         result = self.result
         if len(result.max_drift) != self.claim.region.batch:
             raise ValueError("result: not one row per region")
         expected = status_of(result.max_drift, result.observed, self.claim.threshold)
         if result.status != expected:
             raise ValueError(f"status is '{result.status}', but the bounds say '{expected}'")
-        if self.digest != digest_of(self):
-            raise ValueError("digest differs from that of the contents")
         return self
 
-    @classmethod
-    def sealed(
-        cls,
-        claim: ClaimModel,
-        result: Result,
-        evidence: EvidenceModel,
-        provenance: Provenance,
-        arrays: dict[str, ArrayFacts],
-    ) -> Self:
-        """With its words and its digest, unsigned."""
-        parts = {
-            "claim": claim,
-            "result": result,
-            "evidence": evidence,
-            "assumptions": assumptions(claim),
-            "limits": limits(claim),
-            "provenance": provenance,
-            "arrays": arrays,
-        }
-        draft = cls.model_construct(**parts, digest="")  # type: ignore[arg-type]
-        return cls.model_validate(parts | {"digest": digest_of(draft)})
 
-
-def canonical(document: Model, without: tuple[str, ...]) -> bytes:
+def canonical(document: Sealed, without: tuple[str, ...]) -> bytes:
     """JSON in UTF-8 with sorted keys, no spaces and shortest numbers, some fields left out."""
     content = document.model_dump(mode="json")
     for path in without:
@@ -127,7 +123,7 @@ def canonical(document: Model, without: tuple[str, ...]) -> bytes:
     return text.encode()
 
 
-def digest_of(document: Model) -> str:
+def digest_of(document: Sealed) -> str:
     """SHA-256 of what equal runs have in common."""
     return hashlib.sha256(canonical(document, (*VOLATILE, "digest", "signature"))).hexdigest()
 

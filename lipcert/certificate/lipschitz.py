@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lipcert.certificate.claim import RegionModel
-from lipcert.certificate.document import ArrayFacts, Signature, digest_of
+from lipcert.certificate.document import ArrayFacts, Sealed
 from lipcert.certificate.model import ArrayName, Bound, BoundRow, Count, Hash, Model, Row
 from lipcert.certificate.provenance import NetworkFacts
 
@@ -120,7 +120,7 @@ class LipschitzProvenance(Model):
     time: str
 
 
-class LipschitzDocument(Model):
+class LipschitzDocument(Sealed):
     """Constants of one network, or of a pair and of its difference.
 
     Args:
@@ -129,8 +129,6 @@ class LipschitzDocument(Model):
         constants: of each network.
         provenance: files, tools, machine.
         arrays: everything that `lipschitz.npz` beside this file holds.
-        digest: SHA-256 of the canonical form without volatile fields, digest and signature.
-        signature: of whoever vouches for it.
     """
 
     format: Literal["lipcert-lipschitz-1.0"] = FORMAT
@@ -138,30 +136,3 @@ class LipschitzDocument(Model):
     constants: dict[Role, Constant]
     provenance: LipschitzProvenance
     arrays: dict[str, ArrayFacts]
-    digest: Hash
-    signature: Signature | None = None
-
-    @model_validator(mode="after")
-    def consistent(self) -> Self:
-        """The digest is that of the contents."""
-        if self.digest != digest_of(self):
-            raise ValueError("digest differs from that of the contents")
-        return self
-
-    @classmethod
-    def sealed(
-        cls,
-        claim: LipschitzClaim,
-        constants: dict[Role, Constant],
-        provenance: LipschitzProvenance,
-        arrays: dict[str, ArrayFacts],
-    ) -> Self:
-        """With its digest, unsigned."""
-        parts = {
-            "claim": claim,
-            "constants": constants,
-            "provenance": provenance,
-            "arrays": arrays,
-        }
-        draft = cls.model_construct(**parts, digest="")  # type: ignore[arg-type]
-        return cls.model_validate(parts | {"digest": digest_of(draft)})

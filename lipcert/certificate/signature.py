@@ -4,12 +4,10 @@ import hashlib
 from pathlib import Path
 from typing import TypeVar
 
-from lipcert.certificate.document import Document, Signature, canonical
-from lipcert.certificate.lipschitz import LipschitzDocument
+from lipcert.certificate.document import Sealed, Signature, canonical
 from lipcert.errors import BadFile, MissingPackage
 
-Sealed = Document | LipschitzDocument
-Kind = TypeVar("Kind", Document, LipschitzDocument)
+Kind = TypeVar("Kind", bound=Sealed)
 
 
 def signed(document: Kind, key: Path) -> Kind:

@@ -29,6 +29,7 @@ from lipcert.certificate.result import (
     status_of,
 )
 from lipcert.certificate.verdict import Verdict
+from lipcert.certificate.words import assumptions, limits
 from lipcert.errors import BadInput
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.origin import Origin
@@ -89,7 +90,16 @@ def document_of(
     arrays |= found.arrays() | proof.arrays
     facts = {name: ArrayFacts.of(array) for name, array in sorted(arrays.items())}
     result = _result(certificate, claim, found, proof.runtime)
-    return Document.sealed(claim, result, proof.evidence, certificate.provenance, facts), arrays
+    document = Document.sealed(
+        claim=claim,
+        result=result,
+        evidence=proof.evidence,
+        assumptions=assumptions(claim),
+        limits=limits(claim),
+        provenance=certificate.provenance,
+        arrays=facts,
+    )
+    return document, arrays
 
 
 def _result(

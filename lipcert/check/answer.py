@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from lipcert.certificate.disk import CONSTANTS, Stored, load, load_lipschitz, located
-from lipcert.certificate.document import Document
+from lipcert.certificate.document import Sealed
 from lipcert.certificate.evidence import SlopeEvidence
-from lipcert.certificate.lipschitz import LipschitzDocument
 from lipcert.certificate.model import BoundTable, Table
 from lipcert.certificate.signature import verifies
 from lipcert.certificate.verdict import Verdict
@@ -68,7 +67,7 @@ def check(path: str | Path, models: Sequence[Path] | None = None,
     return Answer.VERIFIED, f"every bound over {count} regions was derived again"
 
 
-def vouched(document: Document | LipschitzDocument, key: str | None) -> None:
+def vouched(document: Sealed, key: str | None) -> None:
     """Pass if the signature is right, and of that key if one is asked for."""
     signature = document.signature
     hold(key is None or (signature and signature.public_key == key), "not signed by that key")

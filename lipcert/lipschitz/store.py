@@ -44,7 +44,10 @@ def document_of(bounds: "Bounds") -> tuple[LipschitzDocument, Arrays]:
         role: _constant(role, bound, arrays) for role, bound in bounds.items()
     }
     facts = {name: ArrayFacts.of(array) for name, array in sorted(arrays.items())}
-    return LipschitzDocument.sealed(claim, constants, _provenance(bounds), facts), arrays
+    document = LipschitzDocument.sealed(
+        claim=claim, constants=constants, provenance=_provenance(bounds), arrays=facts
+    )
+    return document, arrays
 
 
 def _constant(role: Role, bound: "LipschitzBound", arrays: Arrays) -> Constant:
