@@ -80,30 +80,56 @@ def hull(f: Activation, g: Activation, twin: Twin) -> Hull:
     return Hull(after, before, delta, original, _loss(f, g, twin))
 
 
-def _points(
-    first: PiecewiseLinear | None, second: Activation, twin: Twin
-) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Values of second and first, delta and z."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Edge:
+    """A line that the lowest points for fixed y lie on: z is held, or delta is.
+
+    Args:
+        y: what of y's box it has.
+        original: z; None where delta is held.
+        drift: delta; None where z is held.
+    """
+
+    y: Interval
+    original: Tensor | None
+    drift: Tensor | None
+
+    def at(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Delta and z."""
+        if self.original is not None:
+            return y - self.original, self.original
+        assert self.drift is not None
+        return self.drift, y - self.drift
+
+
+def edges(first: PiecewiseLinear | None, twin: Twin) -> Iterator[Edge]:
+    """Lines of z, then of delta, cut where the continuous activation, of z, has a knot."""
     z, y, drift = twin.original, twin.compressed, twin.drift
     knots = [] if first is None else [z.clamp(knot) for knot in first.knots(z.lower)]
     stops = [z.lower, *knots, z.upper]
     for place in stops:
         reach = Interval(down(place + drift.lower), up(place + drift.upper))
-        value = place if first is None else first.value(place)
-        for x, after in _corners(second, _within(y, reach)):
-            yield after, value, x - place, place
+        yield Edge(_within(y, reach), place, None)
     for delta in (drift.lower, drift.upper):
         for start, stop in pairwise(stops):
             reach = Interval(down(start + delta), up(stop + delta))
-            for x, after in _corners(second, _within(y, reach)):
-                place = x - delta
-                yield after, place if first is None else first.value(place), delta, place
+            yield Edge(_within(y, reach), None, delta)
 
 
 def _within(box: Interval, reach: Interval) -> Interval:
     """What a box has of another, or a part of the box where it has nothing."""
     ends = box.clamp(reach.lower), box.clamp(reach.upper)
     return Interval(torch.minimum(*ends), torch.maximum(*ends))
+
+
+def _points(
+    first: PiecewiseLinear | None, second: Activation, twin: Twin
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Values of second and first, delta and z."""
+    for edge in edges(first, twin):
+        for y, after in _corners(second, edge.y):
+            drift, place = edge.at(y)
+            yield after, place if first is None else first.value(place), drift, place
 
 
 def _corners(op: Activation, box: Interval) -> list[tuple[Tensor, Tensor]]:

@@ -1,4 +1,4 @@
-"""Twin bounds, tightened where every layer of a dense network is quantised (`curvature`)."""
+"""Twin bounds, tightened where every layer of a dense network is quantised (`quadratic_form`)."""
 
 from dataclasses import dataclass, replace
 
@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from lipcert.graph.pair import Pair
-from lipcert.methods.ascent import searched
 from lipcert.methods.base import Bounds, Method
-from lipcert.methods.curved import proved
 from lipcert.methods.dense_chain import Chain, chain_of
+from lipcert.methods.noise import noise
+from lipcert.methods.quadratic_proof import proved
+from lipcert.methods.quadratic_search import searched
 from lipcert.methods.twin import followed
 from lipcert.numeric.placement import Placement
 from lipcert.sets.enclosure import Interval
@@ -41,7 +42,9 @@ class QuadraticBounds(Method):
         chain = chain_of(pair, original, compressed, twins.twins)
         if chain is None:
             return bounds
-        return replace(bounds, drift=bounds.drift.intersect(self._drift(chain, watch)))
+        found = Bounds(self._drift(chain, watch), bounds.original, bounds.compressed, bounds.agree)
+        drift = found.as_evaluated(noise(original), noise(compressed)).drift
+        return replace(bounds, drift=bounds.drift.intersect(drift))
 
     def _drift(self, chain: Chain, watch: Watch) -> Interval:
         """Of every output, (batch, outputs)."""

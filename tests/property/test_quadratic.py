@@ -12,13 +12,13 @@ from torch import Tensor
 from benchmarks.fixed_point import float_network, only, quantised_network, read
 from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.graph.pair import Pair
-from lipcert.methods.ascent import searched
-from lipcert.methods.curvature import Multipliers
-from lipcert.methods.curve import Terms, candidates, lines_of
-from lipcert.methods.curved import proved
 from lipcert.methods.dense_chain import Chain, chain_of
 from lipcert.methods.enclosed import enclose
 from lipcert.methods.quadratic import QuadraticBounds
+from lipcert.methods.quadratic_form import Multipliers
+from lipcert.methods.quadratic_neuron import Terms, candidates, lines_of
+from lipcert.methods.quadratic_proof import proved
+from lipcert.methods.quadratic_search import searched
 from lipcert.methods.twin import TwinBounds, enclose_pair
 from lipcert.numeric.placement import Placement
 from lipcert.ops.clip import Clip

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lipcert.methods.curve import Terms
 from lipcert.methods.dense_chain import Chain, Hidden
+from lipcert.methods.quadratic_neuron import Terms
 
 ABOVE = 1.02  # shares beyond what dominates: M is then well away from singular
 

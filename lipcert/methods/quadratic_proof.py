@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lipcert.methods.curvature import (
+from lipcert.methods.dense_chain import Chain, Hidden
+from lipcert.methods.quadratic_form import (
     ABOVE,
     Judge,
     Multipliers,
@@ -16,8 +17,7 @@ from lipcert.methods.curvature import (
     spectrum_of,
     value,
 )
-from lipcert.methods.curve import ROUNDING, Lines, Places, Terms, candidates, lines_of
-from lipcert.methods.dense_chain import Chain, Hidden
+from lipcert.methods.quadratic_neuron import ROUNDING, Lines, Places, Terms, candidates, lines_of
 from lipcert.numeric.rounding import down, gamma, inflate, up
 from lipcert.numeric.spectral import largest_eigenvalue_upper
 from lipcert.ops.linear import Linear

@@ -13,14 +13,12 @@ rounding: less is lost than `ROUNDING` of the sizes of the terms, which whoever 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from lipcert.methods.dense_chain import Hidden
-from lipcert.numeric.rounding import down, up
-from lipcert.sets.enclosure import Interval
+from lipcert.methods.hull import edges
 
 ROUNDING = 2.0**-40  # of float64, a few thousand roundings
 
@@ -142,30 +140,14 @@ def _like(layer: Hidden) -> Tensor:
 
 
 def _lines(layer: Hidden) -> Iterator[tuple[Tensor, ...]]:
-    """Lines of z, then of delta, cut where f's activation has a knot."""
-    z, y, drift = layer.twin.original, layer.twin.compressed, layer.twin.drift
-    f, one = layer.activation, torch.ones_like(z.lower)
-    stops = [z.lower, *(z.clamp(knot) for knot in f.knots(z.lower)), z.upper]
-    for place in stops:
-        reach = Interval(down(place + drift.lower), up(place + drift.upper))
-        yield _line(layer, _within(y, reach), 0 * one, place)
-    for delta in (drift.lower, drift.upper):
-        for start, stop in pairwise(stops):
-            reach = Interval(down(start + delta), up(stop + delta))
-            yield _line(layer, _within(y, reach), one, -delta)
-
-
-def _line(layer: Hidden, y: Interval, tilt: Tensor, offset: Tensor) -> tuple[Tensor, ...]:
-    f, width = layer.activation, y.upper - y.lower
-    rise = f.value(tilt * y.upper + offset) - f.value(tilt * y.lower + offset)
-    slope = torch.where(width > 0, rise / torch.where(width > 0, width, 1.0), 0.0)
-    return y.lower, y.upper, tilt, offset, slope, *layer.quantiser.codes(y)
-
-
-def _within(box: Interval, reach: Interval) -> Interval:
-    """What a box has of another, or a part of the box where it has nothing."""
-    ends = box.clamp(reach.lower), box.clamp(reach.upper)
-    return Interval(torch.minimum(*ends), torch.maximum(*ends))
+    f = layer.activation
+    for edge in edges(f, layer.twin):
+        y, (_, begin), (_, end) = edge.y, edge.at(edge.y.lower), edge.at(edge.y.upper)
+        width, rise = y.upper - y.lower, f.value(end) - f.value(begin)
+        slope = torch.where(width > 0, rise / torch.where(width > 0, width, 1.0), 0.0)
+        tilt = torch.full_like(width, 1.0 if edge.original is None else 0.0)
+        offset = edge.at(torch.zeros_like(width))[1]
+        yield y.lower, y.upper, tilt, offset, slope, *layer.quantiser.codes(y)
 
 
 def candidates(layer: Hidden, lines: Lines, terms: Terms) -> Places:

@@ -1,4 +1,4 @@
-"""A search for multipliers: gradient ascent on the bound that they give (`curvature`)."""
+"""A search for multipliers: gradient ascent on the bound that they give (`quadratic_form`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lipcert.methods.curvature import (
+from lipcert.methods.dense_chain import Chain, Hidden
+from lipcert.methods.quadratic_form import (
     ABOVE,
     Judge,
     Multipliers,
@@ -16,8 +17,7 @@ from lipcert.methods.curvature import (
     spectrum_of,
     value,
 )
-from lipcert.methods.curve import Lines, Terms, candidates, lines_of
-from lipcert.methods.dense_chain import Chain, Hidden
+from lipcert.methods.quadratic_neuron import Lines, Terms, candidates, lines_of
 from lipcert.methods.tried import Tried
 
 CURVE, FLOOR = 0.003, 1e-4  # first curvature, least root, of a neuron's own units
@@ -72,40 +72,6 @@ class Softly(Judge):
         return share, quadratic.value(share, at)
 
 
-@dataclass(slots=True, eq=False)
-class Adam:
-    """Adam (Kingma and Ba, 2015) with a rate per parameter; torch's own takes seconds to import.
-
-    Args:
-        free: leaves that require a gradient.
-        first: running means of gradients.
-        second: running means of their squares.
-        steps: so far.
-    """
-
-    free: Sequence[Tensor]
-    first: list[Tensor]
-    second: list[Tensor]
-    steps: int = 0
-
-    @classmethod
-    def of(cls, free: Sequence[Tensor]) -> "Adam":
-        """Before the first step."""
-        first, second = ([torch.zeros_like(part) for part in free] for _ in range(2))
-        return cls(free, first, second)
-
-    def climb(self, gradients: Sequence[Tensor], rates: Sequence[float]) -> None:
-        """One step up, in place."""
-        self.steps += 1
-        whole = [1 - mean**self.steps for mean in MEANS]
-        with torch.no_grad():
-            for k, (part, slope) in enumerate(zip(self.free, gradients, strict=True)):
-                self.first[k].lerp_(slope, 1 - MEANS[0])
-                self.second[k].lerp_(slope.square(), 1 - MEANS[1])
-                size = (self.second[k] / whole[1]).sqrt() + 1e-8
-                part.addcdiv_(self.first[k], size, value=rates[k] / whole[0])
-
-
 def searched(chain: Chain, after: Tensor, before: Tensor, steps: int) -> list[Multipliers]:
     """The best multipliers seen, of every hidden layer from the input on.
 
@@ -118,8 +84,13 @@ def searched(chain: Chain, after: Tensor, before: Tensor, steps: int) -> list[Mu
     first, units = _started(chain, after, before)
     free = [_scaled(own, unit) for own, unit in zip(first, units, strict=True)]
     judge = Softly([lines_of(layer) for layer in chain.hidden], units)
-    adam = Adam.of([part for parts in free for part in parts])
-    rates = [rate for parts in free for rate in RATES[: len(parts)]]
+    groups = [
+        {"params": [part], "lr": rate}
+        for parts in free
+        for part, rate in zip(parts, RATES, strict=False)
+    ]
+    adam = torch.optim.Adam(groups, betas=MEANS, maximize=True)
+    slower = torch.optim.lr_scheduler.LinearLR(adam, 1.0, 0.0, steps)
     best, record = first, torch.full(after.shape[:2], -torch.inf, dtype=after.dtype)
     with torch.enable_grad():
         for step in range(steps):
@@ -130,7 +101,10 @@ def searched(chain: Chain, after: Tensor, before: Tensor, steps: int) -> list[Mu
             hard = bound.detach() - judge.lost
             best = _better(best, found, hard > record)
             record = torch.maximum(hard, record)
-            adam.climb(torch.autograd.grad(bound.sum(), adam.free), [left * rate for rate in rates])
+            adam.zero_grad()
+            bound.sum().backward()
+            adam.step()
+            slower.step()
     return best
 
 
