@@ -61,12 +61,7 @@ class WithEvidence:
         except (UnsupportedOp, CannotCheckError) as error:
             log.warning("saved without evidence, so that nobody can check it: %s", error)
             evidence, arrays, widened = NoEvidence(reason=str(error)), {}, certificate
-        if widened.max_drift.max() > LOOSER * certificate.max_drift.max():
-            log.warning(
-                "the certificate claims %.6g, which its evidence proves; the method proved %.6g",
-                widened.max_drift.max(),
-                certificate.max_drift.max(),
-            )
+        _tell(certificate, widened, max_drift)
         proof = Proof(evidence, arrays, self._runtime if _runnable(self.pair) else None)
         return disk.write(*document_of(widened, max_drift, proof), folder)
 
@@ -93,6 +88,21 @@ class WithEvidence:
         assert self.pair.files is not None
         seen = replay(self.pair.files, inputs)
         return seen.original, seen.compressed
+
+
+def _tell(proved: Certificate, claimed: Certificate, max_drift: float | None) -> None:
+    """What the evidence does not give of what the method proved."""
+    first, second = float(proved.max_drift.max()), float(claimed.max_drift.max())
+    lost = max_drift is not None and proved.verdict(max_drift) != claimed.verdict(max_drift)
+    if lost or second > LOOSER * first:
+        log.warning(
+            "the certificate claims %.9g, which its evidence proves; the method proved %.9g%s",
+            second,
+            first,
+            f": it leaves {max_drift:.9g} open" if lost else "",
+        )
+    if proved.agreement != claimed.agreement:
+        log.warning("the certificate's evidence proves one label for fewer inputs")
 
 
 def _runnable(pair: Pair) -> bool:

@@ -15,6 +15,7 @@ import lipcert
 from lipcert.attacks.drift import DriftAttack
 from lipcert.certificate import Stored, load
 from lipcert.certificate.result import Result
+from lipcert.certificate.verdict import Verdict
 from lipcert.check import UNCHECKED, Answer, check
 from lipcert.graph.semantics import Semantics
 from lipcert.methods.base import Method
@@ -94,6 +95,20 @@ def test_what_it_cannot_check_it_says(small: Stored, tmp_path: Path) -> None:
     answer, reason = check(made.save(tmp_path / "b"))
     assert (answer, "l2 balls" in reason) == (Answer.CANNOT_CHECK, True)
     assert check(tmp_path / "nothing")[0] is Answer.NOT_VERIFIED
+
+
+def test_a_limit_that_only_the_method_proves_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    region = lipcert.Box.around(np.zeros((1, WIDTHS[0])), 0.1)
+    made = lipcert.certify(lipcert.load_pair(*dense_pair(tmp_path, 2)), region, attack=NO_ATTACK)
+    for limit, words in ((2 * float(made.max_drift), ""), (float(made.max_drift), "open")):
+        caplog.clear()
+        status = load(made.save(tmp_path / "out", limit)).document.result.status
+        assert made.verdict(limit) is Verdict.PROVED
+        assert status is (Verdict.UNKNOWN if words else Verdict.PROVED)
+        assert words in caplog.text
+        assert bool(caplog.text) == bool(words)
 
 
 def test_a_signature_that_is_wanted_has_to_be_there(small: Stored) -> None:
