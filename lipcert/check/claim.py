@@ -1,5 +1,6 @@
 """The regions of a certificate; what follows over one of them, and at single inputs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,8 +9,8 @@ import numpy as np
 from lipcert.certificate.claim import BallRegion, BoxRegion, RegionModel
 from lipcert.certificate.evidence import SlopeEvidence
 from lipcert.check.derive import Derivation
-from lipcert.check.network import INPUT, CannotCheckError, Steps
-from lipcert.check.operation import Array, Box, affine_image, down, meet, up
+from lipcert.check.network import INPUT, Steps, hold
+from lipcert.check.operation import TINY, UNIT, Array, Ball, Box, affine_image, down, meet, up
 
 Arrays = Mapping[str, Array]
 CHUNK = 64  # inputs that are evaluated at once
@@ -17,17 +18,18 @@ CHUNK = 64  # inputs that are evaluated at once
 
 @dataclass(frozen=True)
 class Regions:
-    """A box (batch, *shape) around each row's inputs, and the step of a grid in it."""
+    """A box (batch, *shape) around each row's inputs; the step of a grid, or a ball, in it."""
 
     lower: Array
     upper: Array
     step: float | None = None
+    around: tuple[Array, float] | None = None
 
     @classmethod
     def of(cls, claim: RegionModel, arrays: Arrays) -> "Regions":
         """As claimed; the claim's own batch and radius are held against the arrays."""
         if isinstance(claim, BallRegion):
-            raise CannotCheckError("l2 balls")
+            return cls.balls(claim, arrays[claim.centre])
         if isinstance(claim, BoxRegion):
             made, step = cls(arrays[claim.lower], arrays[claim.upper]), 0.0
         else:
@@ -39,11 +41,29 @@ class Regions:
             raise ValueError("regions that are empty, or not as large as claimed")
         return made
 
+    @classmethod
+    def balls(cls, claim: BallRegion, centre: Array) -> "Regions":
+        """As claimed; centres lie in the range that balls are cut to."""
+        low, high = claim.clip or (-np.inf, np.inf)
+        lower, upper = down(centre - claim.radius), up(centre + claim.radius)
+        fine = len(centre) == claim.batch > 0 and ((low <= centre) & (centre <= high)).all()
+        hold(fine and claim.radius >= 0, "balls that are empty, or outside of their range")
+        cut = np.maximum(lower, low), np.minimum(upper, high)
+        return cls(*cut, around=(centre, claim.radius))
+
+    def ball(self, row: int) -> Ball | None:
+        """Centre (entries, 1) and radius of a row's ball."""
+        return self.around and (self.around[0][row].reshape(-1, 1), self.around[1])
+
     def inside(self, row: int, x: Array) -> bool:
         """Whether an input certainly is a member of a row's region."""
         fine = (self.lower[row] <= x) & (x <= self.upper[row])
         if self.step is not None:
             fine &= np.round(x / self.step) * self.step == x
+        if self.around is not None:
+            far, radius = np.abs(x - self.around[0][row]), self.around[1]
+            square = math.fsum(np.square(far).ravel()) * (1 + 16 * UNIT) + TINY
+            fine &= square <= radius * radius or not far.any()
         return bool(fine.all())
 
 
@@ -56,7 +76,7 @@ def derived(networks: Sequence[Steps], regions: Regions, evidence: SlopeEvidence
         for tensor, (f, both, kept) in evidence.partners.items()
     }
     box = regions.lower[row].reshape(-1, 1), regions.upper[row].reshape(-1, 1)
-    made = Derivation(box, slopes)
+    made = Derivation(box, slopes, regions.ball(row))
     f, g = made.enclose("f:", networks[0]), made.enclose("g:", networks[1])
     again, every = (
         made.compare(networks[0], networks[1], partners),

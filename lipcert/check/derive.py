@@ -12,7 +12,7 @@ import numpy as np
 
 from lipcert.check import operation as op
 from lipcert.check.network import INPUT, CannotCheckError, Step, Steps, need
-from lipcert.check.operation import Activation, Array, Box, Index, Linear, Mask
+from lipcert.check.operation import Activation, Array, Ball, Box, Index, Linear, Mask
 
 CHUNK = 2**19  # coefficients that are held at once
 IDENTITY = Activation(-np.inf, np.inf)
@@ -38,10 +38,16 @@ Partners = Mapping[str, tuple[str, bool, Index | None]]
 
 
 class Derivation:
-    """Boxes (entries, 1) of all values over a box, the input's first."""
+    """Boxes (entries, 1) of all values over a box, or over a ball in it, the input's first."""
 
-    def __init__(self, box: Box, slopes: Mapping[str, Sequence[Box]]) -> None:
-        """The input alone; slopes of planes below and above, along each value, by name."""
+    def __init__(
+        self, box: Box, slopes: Mapping[str, Sequence[Box]], ball: Ball | None = None
+    ) -> None:
+        """The input alone; slopes of planes below and above, along each value, by name.
+
+        A ball's centre lies in the box.
+        """
+        self.ball = ball
         self.boxes, self.relations = dict[str, Box](), dict[str, Relation]()
         self.slopes: Mapping[str, Sequence[Box]] = {INPUT: (), **slopes}
         self.between(INPUT, (), box, box)
@@ -166,7 +172,11 @@ class Derivation:
                 total, parts = op.down(total + low @ rows), [m.adjoint(rows) for m in relation.maps]
             else:
                 more, less = np.maximum(rows, 0), np.minimum(rows, 0)
-                total = op.down(total + (low @ more + high @ less))
+                across = low @ more + high @ less
+                if name == INPUT and self.ball is not None:
+                    reach = op.length(rows) * self.ball[1]
+                    across = np.maximum(across, self.ball[0][:, 0] @ rows - op.up(reach))
+                total = op.down(total + across)
                 parts = [more * below + less * above for below, above in relation.slopes]
             for source, part in zip(relation.inputs, parts, strict=True):
                 both = waiting[source] + part if source in waiting else part

@@ -17,11 +17,13 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 Mask = NDArray[np.bool]
 Box = tuple[Array, Array]  # lower and upper ends
+Ball = tuple[Array, float]  # centre and radius
 UNIT = 2.0**-53
 LARGEST = 10**6  # entries of one value
 SLACK = 1 + 1e-9  # above 1 + gamma of LARGEST: a nonnegative sum times this is an upper bound
 HUGE = 1e40  # values are smaller
 TINY = 1e-250  # above whatever underflow can take from sums of values below HUGE
+FAINT = 1e-150  # above whatever underflow can take from a length
 
 
 def gamma(terms: int) -> float:
@@ -52,6 +54,11 @@ def meet(first: Box, second: Box) -> Box:
 def minus(first: Box, second: Box) -> Box:
     """Differences of members."""
     return down(first[0] - second[1]), up(first[1] - second[0])
+
+
+def length(values: Array) -> Array:
+    """Above the l2 norm of each column."""
+    return np.sqrt(np.sum(np.square(values), 0)) * SLACK + FAINT
 
 
 @dataclass(frozen=True)

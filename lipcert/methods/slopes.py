@@ -14,6 +14,7 @@ from lipcert.methods.base import Method
 from lipcert.methods.crown import Crown
 from lipcert.methods.enclosed import Enclosed, enclose
 from lipcert.methods.interval import IntervalArithmetic
+from lipcert.methods.sdp import DriftSdp
 from lipcert.methods.twin import TwinBounds, TwinEnclosed, enclose_pair
 from lipcert.methods.twin_rule import ElementwiseStep
 from lipcert.numeric.placement import Placement
@@ -84,8 +85,9 @@ def _of_crown(method: Crown, pair: Pair, region: Region, placement: Placement) -
     )
 
 
-@_slopes.register
-def _of_twin(method: TwinBounds, pair: Pair, region: Region, placement: Placement) -> Slopes:
+@_slopes.register(TwinBounds)
+@_slopes.register(DriftSdp)
+def _of_twin(method: Method, pair: Pair, region: Region, placement: Placement) -> Slopes:
     """Lines, and planes where the networks are aligned."""
     original = enclose(pair.original, region, placement)
     compressed = enclose(pair.compressed, region, placement)

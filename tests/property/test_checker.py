@@ -31,12 +31,14 @@ NO_ATTACK = DriftAttack(steps=0, restarts=0)
 def region_of(kind: int, inputs: np.ndarray, eps: float) -> Region:
     if kind == 0:
         return lipcert.Box.around(inputs, eps)
+    if kind == 1:
+        return lipcert.Ball.around(inputs, 2 * eps, clip=(-2.5, 2.5) if eps < 0.05 else None)
     step = 2.0**-6
     return lipcert.Grid.around(np.round(inputs / step) * step, max(eps, step), step=step)
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.integers(0, 2**20), st.integers(0, 1), st.sampled_from([0.0, 0.01, 0.1]))
+@given(st.integers(0, 2**20), st.integers(0, 2), st.sampled_from([0.0, 0.01, 0.1]))
 def test_the_checker_derives_what_the_methods_prove(
     tmp_path_factory: pytest.TempPathFactory, seed: int, kind: int, eps: float
 ) -> None:
@@ -44,7 +46,7 @@ def test_the_checker_derives_what_the_methods_prove(
     conv = seed % 5 == 0
     files = (conv_pair if conv else dense_pair)(folder, seed)
     shape = (1, 2, 4, 4) if conv else (1, WIDTHS[0])
-    inputs = np.random.default_rng(seed + 1).normal(size=shape)
+    inputs = np.random.default_rng(seed + 1).normal(size=shape).clip(-2.5, 2.5)
     pair = lipcert.load_pair(*files)
     region, method = region_of(kind, inputs, eps), METHODS[seed % 7 % 3]
     made = lipcert.certify(pair, region, method, attack=NO_ATTACK)
@@ -90,10 +92,6 @@ def test_what_it_cannot_check_it_says(small: Stored, tmp_path: Path) -> None:
     executed = lipcert.load_pair(*files, semantics=Semantics.FLOAT32)
     answer, reason = check(lipcert.certify(executed, region, attack=NO_ATTACK).save(tmp_path / "e"))
     assert (answer, "executed" in reason) == (Answer.CANNOT_CHECK, True)
-    ball = lipcert.Ball.around(np.zeros((1, WIDTHS[0])), 0.01)
-    made = lipcert.certify(lipcert.load_pair(*files), ball, attack=NO_ATTACK)
-    answer, reason = check(made.save(tmp_path / "b"))
-    assert (answer, "l2 balls" in reason) == (Answer.CANNOT_CHECK, True)
     assert check(tmp_path / "nothing")[0] is Answer.NOT_VERIFIED
 
 
