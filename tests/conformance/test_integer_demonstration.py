@@ -7,8 +7,11 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
+import torch
 
+import lipcert
 from lipcert.graph.semantics import Semantics
 from lipcert.integer import evaluate
 from lipcert.read.integer import read_integer
@@ -41,6 +44,29 @@ def test_accuracy_hides_what_the_check_finds(made: tuple[Any, Any]) -> None:
     assert eight.drift[SAT16] > 4 * eight.drift[INT8]
     assert abs(eight.accuracy[SAT16] - eight.accuracy["float"]) < 0.005
     assert seven.drift[SAT16] == seven.drift[INT8]
+
+
+def test_the_bounds_tell_both_semantics_apart(made: tuple[Any, Any], script: ModuleType) -> None:
+    """Under saturation more is proved to be possible, and more is found; both hold what runs."""
+    eight, seven = made
+    for file in made:
+        region = lipcert.Box.around(script.digits()[1][: script.SOME], script.EPS, clip=(0.0, 1.0))
+        generator = torch.Generator().manual_seed(0)
+        rows = torch.arange(region.batch).repeat(20)
+        points = region.sample(rows, generator).float()
+        inside = points.double() == region.project(points.double(), rows)
+        points = points[inside.flatten(1).all(1)].numpy()
+        assert len(points) > 100
+        session = onnxruntime.InferenceSession(script.ORIGINAL, providers=["CPUExecutionProvider"])
+        (logits,) = session.run(["logits"], {"x": points})
+        for semantics in (INT8, SAT16):
+            outputs = evaluate(read_integer(file.path), points, semantics)
+            proved, found = file.certified[semantics]
+            assert found <= proved
+            assert float(np.abs(outputs.astype(np.float64) - logits).max()) <= proved
+    assert eight.certified[SAT16][0] > eight.certified[INT8][0]
+    assert eight.certified[SAT16][1] > 2 * eight.certified[INT8][1]
+    assert seven.certified[SAT16][0] == seven.certified[INT8][0]
 
 
 @pytest.mark.usefixtures("saturating")
