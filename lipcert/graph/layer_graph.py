@@ -80,27 +80,35 @@ class LayerGraph:
         """Every node's value on a batch (batch, *input shape)."""
         values = {self.input.name: inputs}
         for node in self.nodes[1:]:
-            values[node.name] = self._value(node, *(values[name] for name in node.inputs))
+            values[node.name] = self._value(node, values)
         return values
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """The output (batch, *output shape); intermediate values are freed once read."""
-        last = {name: node.name for node in self.nodes for name in node.inputs}
+        last = {name: node.name for node in self.nodes for name in self._read(node)}
         values = {self.input.name: inputs}
         for node in self.nodes[1:]:
-            values[node.name] = self._value(node, *(values[name] for name in node.inputs))
-            for name in set(node.inputs):
+            values[node.name] = self._value(node, values)
+            for name in self._read(node):
                 if last[name] == node.name:
                     del values[name]
         return values[self.output.name]
 
-    def _value(self, node: Node, *inputs: Tensor) -> Tensor:
+    def _value(self, node: Node, values: Mapping[str, Tensor]) -> Tensor:
         """With what the node's kernel adds to it at these very inputs."""
         assert node.op is not None
-        value = node.op.value(*inputs)
-        kernel = None if self.excess is None else self.excess.get(node.name)
-        added = None if kernel is None else kernel.over(Interval.point(inputs[0]))
+        value = node.op.value(*(values[name] for name in node.inputs))
+        kernel = self._kernel(node)
+        added = None if kernel is None else kernel.over(Interval.point(values[kernel.reads]))
         return value if added is None else value + added.centre
+
+    def _kernel(self, node: Node) -> Excess | None:
+        return None if self.excess is None else self.excess.get(node.name)
+
+    def _read(self, node: Node) -> set[str]:
+        """All values that decide a node's."""
+        kernel = self._kernel(node)
+        return {*node.inputs} if kernel is None else {*node.inputs, kernel.reads}
 
     def placed(self, placement: Placement) -> "LayerGraph":
         """The same network with weights on a device and in a dtype."""

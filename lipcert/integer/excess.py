@@ -19,11 +19,11 @@ from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.integer.dynamic import DynamicProgram
 from lipcert.integer.encoding import Codes, Encoding
 from lipcert.integer.kernels import LEAST, MOST, pair_extremes, pairs
-from lipcert.integer.overflow import REMEDIES
 from lipcert.integer.program import Convolution, Product, Program
 from lipcert.integer.unrolling import unroll
 from lipcert.numeric.rounding import cast_down, cast_up
 from lipcert.ops.conv import Conv
+from lipcert.ops.dynamic_quantize import DynamicQuantize
 from lipcert.ops.linear import Linear
 from lipcert.sets.enclosure import Interval
 
@@ -31,6 +31,37 @@ NEAR = 1e-6  # relative; values and weights of a graph are codes times their sca
 ROUNDING = 2.0**-20  # relative; sixteen roundings in float32
 
 Sums = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DynamicExcess(Excess):
+    """Of a product whose codes are made of each row, its kernel adding pairs at 16 bits.
+
+    Args:
+        product: a matrix product.
+        quantiser: makes the codes, of the value of `reads`.
+    """
+
+    product: Product
+    quantiser: DynamicQuantize
+
+    def over(self, box: Interval) -> Interval | None:
+        """Units of the accumulator times the steps that a row may have."""
+        first, last, step = self.quantiser.stored(Interval(box.lower.detach(), box.upper.detach()))
+        low, high = (end.cpu().numpy().astype(np.int64) for end in (first, last))
+        lows, highs = unroll(self.product, low, 0), unroll(self.product, high, 0)
+        ((bottom, weights),), ((top, _),) = lows.groups, highs.groups
+        least, most = added(bottom, top, weights.rows)
+        if not (least.any() or most.any()):
+            return None
+        scale = weights.scale.astype(np.float64)
+        ends = [torch.from_numpy(lows.rolled([units * scale])) for units in (least, most)]
+        sizes = [size.double().cpu() for size in (step.lower, step.upper)]
+        products = [torch.where(end == 0, 0.0, end * size) for end in ends for size in sizes]
+        lower, upper = torch.stack(products).aminmax(dim=0)
+        lower, upper = lower - ROUNDING * lower.abs(), upper + ROUNDING * upper.abs()
+        lower = cast_down(lower, box.lower.dtype).to(box.lower.device)
+        return Interval(lower, cast_up(upper, box.upper.dtype).to(box.upper.device))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,27 +121,35 @@ def excess_of(graph: LayerGraph, program: Program | DynamicProgram) -> Mapping[s
         program: its integer kernels.
 
     Raises:
-        UnsupportedOp: a kernel that may saturate has no node of its own, or quantises
-            dynamically.
+        UnsupportedOp: a kernel that may saturate has no node of its own.
     """
     nodes = graph.by_name()
     found: dict[str, Excess] = {}
     for step, product in program.products():
         if product.narrow and _exposed(product.weights.rows).any():
-            if isinstance(program, DynamicProgram):
-                raise UnsupportedOp(
-                    f"ort-x86-sat16: '{step.name}' quantises dynamically and may saturate, which "
-                    f"is not bounded; use semantics 'int8' and {' or '.join(REMEDIES)}"
-                )
-            source = program[step.inputs[0]].encoding
             node = next((nodes[n] for n in (f"{step.name}.product", step.name) if n in nodes), None)
-            if node is None or not _computes(node, product):
+            reads = None if node is None else nodes[node.inputs[0]]
+            if node is None or reads is None or not _computes(node, product):
                 raise UnsupportedOp(
                     f"ort-x86-sat16: '{step.name}' may saturate, and no layer of the network "
                     "alone corresponds to it; use semantics 'int8'"
                 )
-            found[node.name] = PairExcess(product, source, node.shape)
+            if isinstance(program, DynamicProgram):
+                found[node.name] = _dynamic(reads, product)
+            else:
+                source = program[step.inputs[0]].encoding
+                found[node.name] = PairExcess(reads.name, product, source, node.shape)
     return found
+
+
+def _dynamic(reads: Node, product: Product) -> DynamicExcess:
+    """Of a product that reads the codes which a node stands for."""
+    if not isinstance(reads.op, DynamicQuantize):
+        raise UnsupportedOp(
+            f"ort-x86-sat16: '{reads.name}' stands between codes that are made of each row and a "
+            "product that may saturate; use semantics 'int8'"
+        )
+    return DynamicExcess(reads.inputs[0], product, reads.op)
 
 
 def _computes(node: Node, product: Product) -> bool:

@@ -93,7 +93,7 @@ def enclose(
         assert node.op is not None
         inputs = [boxes[name] for name in node.inputs]
         box, facts = relaxation(node.op, *inputs)
-        lost = excess_of(graph, node, *inputs)
+        lost = excess_of(graph, node, boxes)
         error = added(error_of(node.op, graph.semantics, box, *inputs), lost)
         errors[node.name] = error
         if graph.excess is not None and node.name in graph.excess:

@@ -7,6 +7,7 @@ LiteRT's kernels are exact up to their codes, whose rounding is a fact of the qu
 Source: N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., sec. 3.1 and 3.5.
 """
 
+from collections.abc import Mapping
 from functools import singledispatch
 
 import torch
@@ -58,7 +59,7 @@ def error_of(
     return Interval(-error, error)
 
 
-def excess_of(graph: LayerGraph, node: Node, *boxes: Interval) -> Interval | None:
+def excess_of(graph: LayerGraph, node: Node, boxes: Mapping[str, Interval]) -> Interval | None:
     """Enclosure of what saturating pair sums add to a node's value; None where that is nothing.
 
     Raises:
@@ -70,7 +71,7 @@ def excess_of(graph: LayerGraph, node: Node, *boxes: Interval) -> Interval | Non
         raise UnsupportedOp(f"ort-x86-sat16: {graph.source} was not read from a quantised ONNX "
                             "file, so that its kernels are unknown; see load_pair")  # fmt: skip
     found = graph.excess.get(node.name)
-    return None if found is None else found.over(boxes[0])
+    return None if found is None else found.over(boxes[found.reads])
 
 
 def added(first: Interval | None, second: Interval | None) -> Interval | None:

@@ -41,5 +41,5 @@ def propagated(graph: LayerGraph, hull: Interval) -> Interval:
         inputs = [boxes[name] for name in node.inputs]
         exact = image(node.op, *inputs)
         error = error_of(node.op, graph.semantics, exact, *inputs)
-        boxes[node.name] = widened(exact, added(error, excess_of(graph, node, *inputs)))
+        boxes[node.name] = widened(exact, added(error, excess_of(graph, node, boxes)))
     return boxes[graph.output.name]

@@ -44,8 +44,8 @@ class DynamicQuantize(Elementwise):
     def value(self, *inputs: Tensor) -> Tensor:
         """Row by row; its gradient is passed straight through."""
         x = inputs[0].detach()
-        step, codes = self._coded(x)
-        return (step * codes).to(x) + (inputs[0] - x)
+        step, codes, zero = self._coded(x)
+        return (step * (codes - zero)).to(x) + (inputs[0] - x)
 
     def executed(self, executed: bool) -> "DynamicQuantize":
         """Runtimes compute step, zero point and quotient in float32."""
@@ -79,8 +79,17 @@ class DynamicQuantize(Elementwise):
         first, last = self._codes(box, self._scheme(box))
         return (first == last) | (last - first >= MANY)
 
-    def _coded(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Steps and codes less the zero point, in float64, of rows as they are.
+    def stored(self, box: Interval) -> tuple[Tensor, Tensor, Interval]:
+        """First and last code of each entry as stored, unsigned bytes, and each row's steps."""
+        scheme = self._scheme(box)
+        first, last = self._steps(box, scheme)
+        zero, known = scheme.zero_point, self._known(box)
+        codes = self._coded(box.lower)[1].to(first)
+        first = torch.where(known, codes, (first + zero.lower).clamp(0, MOST))
+        return first, torch.where(known, codes, (last + zero.upper).clamp(0, MOST)), scheme.step
+
+    def _coded(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Steps, codes and zero points, in float64, of rows as they are.
 
         Codes of float32 entries are right to the bit: as runtimes compute them in float32, or of
         exact reals, whose quotients $255 x / (h - l)$ are rounded once, and ties not at all.
@@ -93,7 +102,7 @@ class DynamicQuantize(Elementwise):
         step = width / MOST
         zero, codes = (torch.round(v / step if single else MOST * v / width) for v in (-least, x))
         zero = zero.clamp(0, MOST)
-        return step.double(), ((codes + zero).clamp(0, MOST) - zero).double()
+        return step.double(), (codes + zero).clamp(0, MOST).double(), zero.double()
 
     def _known(self, box: Interval) -> Tensor:
         """Rows, (batch, 1, ...), that are one point of float32 entries and, in reals, range."""
@@ -122,16 +131,20 @@ class DynamicQuantize(Elementwise):
 
     def _codes(self, box: Interval, scheme: _Scheme) -> tuple[Tensor, Tensor]:
         """First and last code, less the zero point, of each entry."""
-        step, zero = scheme.step, scheme.zero_point
+        zero, (first, last) = scheme.zero_point, self._steps(box, scheme)
+        first = torch.maximum(torch.minimum(first, MOST - zero.upper), -zero.upper)
+        last = torch.maximum(torch.minimum(last, MOST - zero.lower), -zero.lower)
+        _, stored, own = self._coded(box.lower)
+        known, codes = self._known(box), (stored - own).to(first)
+        return torch.where(known, codes, first), torch.where(known, codes, last)
+
+    def _steps(self, box: Interval, scheme: _Scheme) -> tuple[Tensor, Tensor]:
+        """First and last whole number of steps, not clipped."""
+        step = scheme.step
         low = down(box.lower / torch.where(box.lower < 0, step.lower, step.upper))
         high = up(box.upper / torch.where(box.upper < 0, step.upper, step.lower))
         loose = 256 * self.slack + 0.5
-        first = torch.ceil(down(_number(low) - loose))
-        last = torch.floor(up(_number(high) + loose))
-        first = torch.maximum(torch.minimum(first, MOST - zero.upper), -zero.upper)
-        last = torch.maximum(torch.minimum(last, MOST - zero.lower), -zero.lower)
-        known, codes = self._known(box), self._coded(box.lower)[1].to(first)
-        return torch.where(known, codes, first), torch.where(known, codes, last)
+        return torch.ceil(down(_number(low) - loose)), torch.floor(up(_number(high) + loose))
 
     def _image(self, box: Interval, scheme: _Scheme) -> Interval:
         first, last = self._codes(box, scheme)
