@@ -50,16 +50,20 @@ docs: $(VENV)/.docs ## build the documentation into out/site
 	@PATH=$(abspath $(BIN)):$$PATH NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "docs: open out/site/index.html"
 
-bench: $(VENV)/.bench ## run the benchmarks (tightness, speed, a peer), apart from the tests
+bench: $(VENV)/.bench ## run every benchmark, for all tables of the documentation: hours
 	@echo "bench: tables follow; the same facts go to out/bench/*.json"
 	@$(ONE_THREAD) $(BIN)/python -m benchmarks.tightness --json out/bench/tightness.json $(BENCH_ARGS)
+	@$(ONE_THREAD) $(BIN)/python -m benchmarks.qebverif --json out/bench/qebverif.json $(BENCH_ARGS)
 	@$(ONE_THREAD) $(BIN)/python -m benchmarks.checker --json out/bench/checker.json $(BENCH_ARGS)
 	@$(ONE_THREAD) $(BIN)/python -m benchmarks.peer --json out/bench/peer.json $(BENCH_ARGS)
 	@$(ONE_THREAD) $(BIN)/python -m benchmarks.allocate --json out/bench/allocate.json $(BENCH_ARGS)
 	@$(ONE_THREAD) $(BIN)/python -m benchmarks.mlperf_tiny --samples --resnet \
 		--json out/bench/mlperf_tiny.json $(BENCH_ARGS)
 	@$(ONE_THREAD) $(BIN)/python -m benchmarks.drift_sdp --json out/bench/drift_sdp.json $(BENCH_ARGS)
-	@$(ONE_THREAD) $(BIN)/python -m benchmarks.lipschitz --small --json out/bench/lipschitz.json $(BENCH_ARGS)
+	@$(ONE_THREAD) $(BIN)/python -m benchmarks.lipschitz --long --ours \
+		--json out/bench/lipschitz.json $(BENCH_ARGS)
+	@$(ONE_THREAD) $(BIN)/python -m benchmarks.lipschitz --small \
+		--json out/bench/lipschitz_small.json $(BENCH_ARGS)
 	@$(ONE_THREAD) $(BIN)/python -m benchmarks.lipschitz_conv --json out/bench/lipschitz_conv.json $(BENCH_ARGS)
 
 clean: ## remove the environment, results and caches

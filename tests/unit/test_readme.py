@@ -46,3 +46,22 @@ def test_commands_named_are_targets_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"make ([a-z]+)(?= +#)", README)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def runs_of_bench() -> list[tuple[str, set[str]]]:
+    """The benchmarks that `make bench` runs, and their flags."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    recipe = makefile.partition("\nbench:")[2].partition("\n\n")[0]
+    runs = re.findall(r"-m benchmarks\.(\w+)(.*?)--json", recipe)
+    return [(name, set(re.findall(r"--\w+", flags))) for name, flags in runs]
+
+
+def test_one_command_makes_every_table() -> None:
+    runs = runs_of_bench()
+    scripts = (ROOT / "benchmarks").glob("*.py")
+    mains = {path.stem for path in scripts if "__main__" in path.read_text(encoding="utf-8")}
+    assert {name for name, _ in runs} == mains
+    told = README + (ROOT / "docs" / "measured.md").read_text(encoding="utf-8")
+    for name, flags in re.findall(r"benchmarks\.([a-z_]+)((?: --[a-z]+)*)`?", told):
+        wanted = set(flags.split())
+        assert any(name == made and wanted <= given for made, given in runs), (name, flags)
