@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import get_lapack_funcs
 
 from lipcert.sdp.maps import Array
 
+potrf, potri, trtrs = get_lapack_funcs(("potrf", "potri", "trtrs"), dtype=np.float64)
 Blocks = dict[tuple[int, int], Array]  # lower triangle: (row block, column block), row >= column
 
 
@@ -69,18 +70,18 @@ def factor(sizes: Sequence[int], matrix: Mapping[tuple[int, int], Array]) -> Fac
     done: Blocks = {}
     below: list[tuple[int, ...]] = []
     for j in range(len(sizes)):
-        try:
-            done[j, j] = cholesky(rest.pop((j, j)), lower=True, check_finite=False)
-        except np.linalg.LinAlgError:
+        root = _root(rest.pop((j, j)))
+        if root is None:
             return None
+        done[j, j] = root
         rows = tuple(sorted(i for i, column in rest if column == j))
         below.append(rows)
         for i in rows:
-            done[i, j] = triangular(done[j, j], rest.pop((i, j)).T).T
+            done[i, j] = triangular(root, rest.pop((i, j)).T).T
         for place, i in enumerate(rows):
             for k in rows[: place + 1]:
                 part = done[i, j] @ done[k, j].T
-                rest[i, k] = rest[i, k] - part if (i, k) in rest else -part
+                rest[i, k] = np.subtract(rest[i, k], part, out=part) if (i, k) in rest else -part
     return Factor(tuple(sizes), done, tuple(below))
 
 
@@ -98,24 +99,41 @@ def extended(done: Factor, row: Mapping[int, Array], diagonal: Array) -> Factor 
     return Factor((*done.sizes, len(diagonal)), blocks, (*below, ()))
 
 
-def inverse(done: Factor) -> Array:
-    """P^{-1}, dense, from the last block up: a row needs only the rows below that it reads."""
+def inverse(done: Factor, into: Array | None = None) -> Array:
+    """P^{-1}, dense, from the last block up: a row needs only the rows below that it reads.
+
+    Args:
+        done: of P.
+        into: (order, order), overwritten and returned.
+    """
     ends = np.cumsum((0, *done.sizes)).tolist()
     rows = [slice(a, b) for a, b in itertools.pairwise(ends)]
-    full = np.zeros((ends[-1], ends[-1]))
+    full = np.empty((ends[-1], ends[-1])) if into is None else into
     for j in range(len(rows) - 1, -1, -1):
-        root = triangular(done.blocks[j, j], np.eye(done.sizes[j]))
-        own, later = root.T @ root, slice(ends[j + 1], None)
-        reads = {i: done.blocks[i, j] @ root for i in done.below[j]}
+        root, own, later = done.blocks[j, j], rows[j], slice(ends[j + 1], None)
+        reads = {i: triangular(root, done.blocks[i, j].T, transposed=True) for i in done.below[j]}
+        full[own, own] = _inverse_of_root(root)
+        full[own, later] = 0.0
         for i, part in reads.items():
-            full[rows[j], later] -= part.T @ full[rows[i], later]
-        full[later, rows[j]] = full[rows[j], later].T
+            full[own, later] -= part @ full[rows[i], later]
         for i, part in reads.items():
-            own -= part.T @ full[rows[i], rows[j]]
-        full[rows[j], rows[j]] = (own + own.T) / 2
+            full[own, own] -= full[own, rows[i]] @ part.T
+        full[later, own] = full[own, later].T
     return full
 
 
 def triangular(lower: Array, values: Array, transposed: bool = False) -> Array:
     """Solution of lower x = values, or of lower' x = values."""
-    return solve_triangular(lower, values, lower=True, trans=int(transposed), check_finite=False)
+    return trtrs(lower.T, values, lower=0, trans=int(not transposed))[0]
+
+
+def _root(matrix: Array) -> Array | None:
+    """Lower Cholesky factor; None where there is none."""
+    upper, failed = potrf(matrix.T, lower=0, clean=1)
+    return None if failed else upper.T
+
+
+def _inverse_of_root(lower: Array) -> Array:
+    """(L L')^{-1}."""
+    half = potri(lower.T, lower=0)[0]
+    return np.triu(half) + np.triu(half, 1).T

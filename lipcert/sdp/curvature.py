@@ -16,7 +16,7 @@ from lipcert.sdp.maps import Array
 from lipcert.sdp.path import Derivatives, Place
 from lipcert.sdp.program import Program, Reads
 
-STRIP = 512  # rows of the Hessian at a time
+STRIP = 128  # rows of the Hessian at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +54,18 @@ def _derivatives(program: Program, done: Factor, point: Array) -> Derivatives:
 def _of_logdet(program: Program, inverse: Array) -> Derivatives:
     """Of -logdet P, from the inverse of P."""
     seen = _read(program, inverse)
-    hessian = np.empty((len(seen) + 1, len(seen) + 1))
+    hessian = np.zeros((len(seen) + 1, len(seen) + 1))
     gradient = np.empty(len(hessian))
     inner = hessian[1:, 1:]
-    inner[:] = _read(program, seen.T)
-    lower, upper = (np.concatenate(ends) for ends in program.sectors)
+    _read_twice(program, seen, inner)
     plain, own = inverse[program.sizes[0] :, program.sizes[0] :], seen[:, program.sizes[0] :]
+    lower, upper = (np.concatenate(slopes) for slopes in program.sectors)
     for start in range(0, len(seen), STRIP):
         rows, columns = slice(start, start + STRIP), slice(0, start + STRIP)
         parts = _Parts(
             plain[rows, columns], own[rows, columns], own[columns, rows].T, inner[rows, columns]
         )
-        mixed = parts.between(lower[rows], upper[columns])
-        gradient[1:][rows] = -np.diagonal(mixed, start)
-        products = mixed * parts.between(upper[rows], lower[columns])
-        products += parts.between(lower[rows], lower[columns]) * parts.between(
-            upper[rows], upper[columns]
-        )
-        inner[rows, columns] = products / 2
-    hessian[0] = 0.0
+        gradient[1:][rows], inner[rows, columns] = parts.derivatives(lower, upper, start)
     gradient[0], hessian[0, 0], hessian[1:, 0] = _of_output(program, inverse)
     return Derivatives(gradient, hessian)
 
@@ -85,6 +78,18 @@ class _Parts:
     left: Array
     right: Array
     both: Array
+
+    def derivatives(self, lower: Array, upper: Array, start: int) -> tuple[Array, Array]:
+        """First derivatives, and second ones of the rows from `start` on."""
+        rows, columns = slice(start, start + STRIP), slice(0, start + STRIP)
+        ends = (lower[rows], upper[rows]), (lower[columns], upper[columns])
+        mixed = self.between(ends[0][0], ends[1][1])
+        products = mixed * self.between(ends[0][1], ends[1][0])
+        both = self.between(ends[0][1], ends[1][1])
+        both *= self.between(ends[0][0], ends[1][0])
+        products += both
+        products /= 2
+        return -np.diagonal(mixed, start), products
 
     def between(self, one: Array, two: Array) -> Array:
         """(e - one w)' S (e - two w), without the parts that vanish."""
@@ -114,10 +119,28 @@ def _read(program: Program, values: Array) -> Array:
     found = np.empty((len(values) - program.sizes[0], values.shape[1]))
     rows = program.rows
     for block, place in zip(program.neurons, program.places, strict=True):
-        found[place] = _applied(rows, block.reads, values)
+        _apply(rows, block.reads, values, found[place])
     return found
+
+
+def _read_twice(program: Program, seen: Array, into: Array) -> None:
+    """What all neurons read of what they read: the lower triangle, block by block."""
+    rows = program.rows
+    for block, place in zip(program.neurons, program.places, strict=True):
+        _apply(rows, block.reads, seen[: place.stop].T, into[place, : place.stop])
 
 
 def _applied(rows: Sequence[slice], reads: Reads, values: Array) -> Array:
     """W values, for values with a row per coordinate of P."""
-    return np.sum([part @ values[rows[j]] for j, part in reads.items()], axis=0)
+    found = np.empty((len(next(iter(reads.values()))), values.shape[1]))
+    _apply(rows, reads, values, found)
+    return found
+
+
+def _apply(rows: Sequence[slice], reads: Reads, values: Array, into: Array) -> None:
+    """W values, written to a place."""
+    for number, (j, part) in enumerate(reads.items()):
+        if number == 0:
+            np.matmul(part, values[rows[j]], out=into)
+        else:
+            into += part @ values[rows[j]]

@@ -19,25 +19,29 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky
+from scipy.linalg import get_lapack_funcs
 
 from lipcert.sdp.maps import Array
 
-NEAR = 2.0  # Newton decrement below which steps are linear
+NEAR = 4.0  # Newton decrement below which steps are linear
 FAR = 6.0  # and above which they are logarithmic again
 CENTRED = 1.0  # decrement below which the path is followed further
-SHARE = 0.75  # of the way along the tangent to the boundary
-SHRINK = 0.8
+SHARE = 0.85  # of the way along the tangent to the boundary
+USUAL = 1.5  # over the decrement: the share of a long step that does most
+SHRINK = 0.7
 RETREAT = 0.6  # of the way to the boundary at most
+STRETCHES = 12  # of a share by SHRINK
 LEAST = 1e-12  # share of a step below which there is none
-FIRST = 0.1  # weight of the objective per degree of the barrier, at first
-STRETCHES = 12  # halvings or doublings of a step
+FIRST = 1.0  # weight of the objective per degree of the barrier, at first
 SAFE = 0.9  # decrement below which a linear step stays away from the boundary
 LONGEST = 2.5  # change of any logarithm in one step
 STEPS = 200
 LIFTS = (0.0, 1e-14, 1e-10, 1e-6)
-TANGENT = (0.98, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+ENOUGH = 1.2  # times the weight at which a point on the path is near enough
+TANGENT = (0.84, 0.75, 0.68, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
+USUALLY = 3  # place among them
 
+potrf, potrs = get_lapack_funcs(("potrf", "potrs"), dtype=np.float64)
 Solve = Callable[[Array], Array]
 
 
@@ -47,7 +51,8 @@ class Derivatives:
 
     Args:
         gradient: (variables,).
-        hessian: (variables, variables), its lower triangle; it will be overwritten.
+        hessian: (variables, variables), its lower triangle; it will be overwritten, so that it
+            must be another array every time.
     """
 
     gradient: Array
@@ -91,11 +96,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Stand:
-    """A point of the search and the weight of its objective."""
+    """A point of the search, the weight of its objective, and how far tangents reach there."""
 
     point: Array
     place: Place
     weight: float
+    rung: int = USUALLY
 
     @property
     def merit(self) -> float:
@@ -127,6 +133,14 @@ class _Step:
         return point * (1 + moved) if self.linear else point * np.exp(moved)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _After:
+    """Where a share of a step ends."""
+
+    stand: _Stand
+    share: float
+
+
 def follow(barrier: Barrier, first: Array, gap: float) -> Iterator[Found]:
     """Points of growing first variable, until that is within a share `gap` of the largest.
 
@@ -153,44 +167,43 @@ def follow(barrier: Barrier, first: Array, gap: float) -> Iterator[Found]:
         after = _after(barrier, here, step)
         if after is None:
             return
-        stand, share = after
-        centred = step.linear and step.decrement < CENTRED and share >= 1
-        here = _along(barrier, stand, here, step) if centred else stand
+        centred = step.linear and step.decrement < CENTRED and after.share >= 1
+        enough = ENOUGH * barrier.degree / gap
+        further = centred and here.weight < enough
+        here = _along(barrier, after.stand, here, step, enough) if further else after.stand
 
 
 def _newton(here: _Stand, linear: bool) -> _Step | None:
     """Newton's step in the variables, or in their logarithms; None where rounding prevents it."""
-    found = here.place.derive()
-    slope = here.point * found.gradient
-    gradient = slope.copy()
-    gradient[0] -= here.weight
-    diagonal = np.zeros(len(slope)) if linear else slope
-    if linear:
-        diagonal[0] = here.weight
-    solve = _solver(found.hessian, here.point, diagonal)
-    if solve is None:
-        return None
-    change = solve(-gradient)
-    if not np.isfinite(change).all():
-        return None
-    return _Step(linear, slope, math.sqrt(max(0.0, -gradient @ change)), change, solve)
+    for lift in LIFTS:
+        found = here.place.derive()
+        slope = here.point * found.gradient
+        gradient = slope.copy()
+        gradient[0] -= here.weight
+        diagonal = np.zeros(len(slope)) if linear else slope
+        if linear:
+            diagonal[0] = here.weight
+        solve = _solver(found.hessian, here.point, diagonal, lift)
+        if solve is not None:
+            change = solve(-gradient)
+            if not np.isfinite(change).all():
+                return None
+            return _Step(linear, slope, math.sqrt(max(0.0, -gradient @ change)), change, solve)
+    return None
 
 
-def _solver(hessian: Array, point: Array, diagonal: Array) -> Solve | None:
-    """Inverse of the relative Hessian plus a diagonal, lifted where that is not positive."""
+def _solver(hessian: Array, point: Array, diagonal: Array, lift: float) -> Solve | None:
+    """Inverse of the relative Hessian plus a diagonal, lifted by a share of its own."""
     own = point**2 * np.diag(hessian)
     size = np.sqrt(own + abs(diagonal))
     hessian *= (point / size)[:, None]
     hessian *= point / size
-    for lift in LIFTS:
-        raised = np.maximum(diagonal, 0.0) + lift * own if lift else diagonal
-        np.fill_diagonal(hessian, (own + raised) / size**2)
-        try:
-            root = cholesky(hessian.T, check_finite=False)
-        except np.linalg.LinAlgError:
-            continue
-        return lambda values: cho_solve((root, False), values / size, check_finite=False) / size
-    return None
+    raised = np.maximum(diagonal, 0.0) + lift * own if lift else diagonal
+    np.fill_diagonal(hessian, (own + raised) / size**2)
+    root, failed = potrf(hessian.T, lower=0, clean=0, overwrite_a=1)
+    if failed:
+        return None
+    return lambda values: potrs(root, values / size)[0] / size
 
 
 def _most(barrier: Barrier, here: _Stand, step: _Step) -> float:
@@ -204,67 +217,75 @@ def _most(barrier: Barrier, here: _Stand, step: _Step) -> float:
     return float(here.point[0] * (1 + more))
 
 
-def _after(barrier: Barrier, here: _Stand, step: _Step) -> tuple[_Stand, float] | None:
-    """The end of a step, away from the boundary, where the merit is lowest; with its share.
+def _after(barrier: Barrier, here: _Stand, step: _Step) -> _After | None:
+    """The end of the share of a step, away from the boundary, where the merit is about lowest.
 
     Variables that are far too near the boundary double with every step of Newton's: where those
     are what is left, several steps' length is the better one.
     """
-    first = min(1.0, LONGEST / max(float(abs(step.change).max()), 1.0))
-    found = _reached(barrier, here, step, first)
-    if found is None or (step.linear and step.decrement < SAFE):
-        return found
-    if step.linear and found[1] == first:
-        found = _stretched(barrier, here, step, found, 2.0)
-    if found[1] <= first:
-        found = _stretched(barrier, here, step, found, 0.5)
-    return found if found[0].merit < here.merit else None
+    if step.linear and step.decrement < SAFE:
+        found = _stand(barrier, here, step, 1.0)
+        return None if found is None else _After(found, 1.0)
+    longest = max(float(abs(step.change).max()) / LONGEST, step.decrement / USUAL, 1.0)
+    first = _reached(barrier, here, step, 1 / longest)
+    if first is None:
+        return None
+    found = _stretched(barrier, here, step, first, 1 / SHRINK)
+    if found is first:
+        found = _stretched(barrier, here, step, first, SHRINK)
+    return found if found.stand.merit < here.merit else None
 
 
-def _stretched(
-    barrier: Barrier, here: _Stand, step: _Step, found: tuple[_Stand, float], factor: float
-) -> tuple[_Stand, float]:
+def _reached(barrier: Barrier, here: _Stand, step: _Step, share: float) -> _After | None:
+    """The end of a share of a step that stays away from the boundary."""
+    while barrier.at(step.end(here.point, share / RETREAT)) is None:
+        share *= SHRINK
+        if share < LEAST:
+            return None
+    found = _stand(barrier, here, step, share)
+    return None if found is None else _After(found, share)
+
+
+def _stretched(barrier: Barrier, here: _Stand, step: _Step, found: _After, factor: float) -> _After:
     """The end of a share that is longer or shorter, as long as the merit falls."""
     for _ in range(STRETCHES):
-        share = found[1] * factor
+        share = found.share * factor
         inside = factor < 1 or barrier.at(step.end(here.point, share / RETREAT)) is not None
         other = _stand(barrier, here, step, share) if inside else None
-        if other is None or other.merit >= found[0].merit:
+        if other is None or other.merit >= found.stand.merit:
             break
-        found = other, share
+        found = _After(other, share)
     return found
-
-
-def _reached(
-    barrier: Barrier, here: _Stand, step: _Step, first: float
-) -> tuple[_Stand, float] | None:
-    """The end of a share of a step that stays away from the boundary."""
-    margin = 1.0 if step.linear and step.decrement < SAFE else RETREAT
-    reach = first / margin
-    while barrier.at(step.end(here.point, reach)) is None:
-        reach *= SHRINK
-        if reach < LEAST:
-            return None
-    share = min(first, reach * margin)
-    stand = _stand(barrier, here, step, share)
-    return None if stand is None else (stand, share)
 
 
 def _stand(barrier: Barrier, here: _Stand, step: _Step, share: float) -> _Stand | None:
     point = step.end(here.point, share)
     place = barrier.at(point)
-    return None if place is None else _Stand(point, place, here.weight)
+    return None if place is None else _Stand(point, place, here.weight, here.rung)
 
 
-def _along(barrier: Barrier, end: _Stand, here: _Stand, step: _Step) -> _Stand:
+def _along(barrier: Barrier, end: _Stand, here: _Stand, step: _Step, enough: float) -> _Stand:
     """Further along the path's tangent, with the weight that belongs there."""
     first = np.zeros(len(here.point))
     first[0] = here.weight
     tangent = here.point * step.solve(first)
-    for reach in TANGENT:
-        if barrier.at(end.point + reach * tangent) is not None:
-            point = end.point + SHARE * reach * tangent
-            place = barrier.at(point)
-            if place is not None:
-                return _Stand(point, place, here.weight / (1 - SHARE * reach))
-    return end
+    rung = _rung(barrier, end.point, tangent, here.rung)
+    reach = min(SHARE * TANGENT[rung], 1 - here.weight / enough)
+    point = end.point + reach * tangent
+    place = barrier.at(point)
+    return end if place is None else _Stand(point, place, here.weight / (1 - reach), rung)
+
+
+def _rung(barrier: Barrier, point: Array, tangent: Array, guess: int) -> int:
+    """Which is the longest share of a tangent that stays in the set."""
+
+    def inside(rung: int) -> bool:
+        return barrier.at(point + TANGENT[rung] * tangent) is not None
+
+    if inside(guess):
+        while guess > 0 and inside(guess - 1):
+            guess -= 1
+        return guess
+    while guess < len(TANGENT) - 1 and not inside(guess + 1):
+        guess += 1
+    return min(guess + 1, len(TANGENT) - 1)

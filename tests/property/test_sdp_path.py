@@ -31,7 +31,7 @@ class Polytope:
         scaled = self.matrix / slack[:, None]
         hessian = scaled.T @ scaled + np.diag(point**-2)
         value = -np.log(slack).sum() - np.log(point).sum()
-        return Place(float(value), lambda: Derivatives(scaled.sum(0) - 1 / point, hessian))
+        return Place(float(value), lambda: Derivatives(scaled.sum(0) - 1 / point, hessian.copy()))
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Shifted:
         hessian = np.array([[np.sum(a * b.T) for a in (one, two)] for b in (one, two)])
         hessian[1, 1] += (1 - point[1]) ** -2 + point[1] ** -2
         logs = np.log([1 - point[1], point[1]]).sum() + np.linalg.slogdet(matrix)[1]
-        return Place(-float(logs), lambda: Derivatives(gradient, hessian))
+        return Place(-float(logs), lambda: Derivatives(gradient, hessian.copy()))
 
 
 @pytest.mark.parametrize("seed", range(8))
