@@ -16,8 +16,9 @@ from lipcert.certificate.evidence import NoEvidence, Partner, SlopeEvidence
 from lipcert.certificate.store import Arrays, Proof, document_of, region_of
 from lipcert.certificate.verdict import Verdict
 from lipcert.check.claim import Regions, derived, values_at
-from lipcert.check.network import INPUT, CannotCheckError, Step, Steps, read
+from lipcert.check.network import read
 from lipcert.check.operation import Box
+from lipcert.check.reader import INPUT, CannotCheckError, Step, Steps
 from lipcert.errors import UnsupportedOp
 from lipcert.graph.absorb import absorbed
 from lipcert.graph.layer_graph import LayerGraph
@@ -69,10 +70,10 @@ class WithEvidence:
         files = self.pair.files
         if files is None or not _runnable(self.pair):
             raise UnsupportedOp("networks that are no ONNX files")
-        if certificate.semantics != "real" or self.pair.body().softmax:
-            raise UnsupportedOp("executed arithmetic, or networks that end in a softmax")
+        if certificate.semantics != "real":
+            raise UnsupportedOp("executed arithmetic")
         networks = read(files[0].read_bytes()), read(files[1].read_bytes())
-        found = slopes(self.method, self.pair, certificate.region, self.placement)
+        found = slopes(self.method, self.pair.body(), certificate.region, self.placement)
         evidence, arrays = Translation.of(self.pair, networks).evidence(found)
         region, own = region_of(certificate.region)
         wide = {name: array.astype(float) for name, array in (own | arrays).items()}

@@ -14,8 +14,9 @@ from lipcert.certificate.signature import verifies
 from lipcert.certificate.verdict import Verdict
 from lipcert.check import lipschitz
 from lipcert.check.claim import Regions, derived, evaluated
-from lipcert.check.network import CannotCheckError, Steps, hold, need, opened
+from lipcert.check.network import opened
 from lipcert.check.operation import Box, minus
+from lipcert.check.reader import CannotCheckError, Steps, hold, need
 from lipcert.errors import MissingPackage
 
 NEAR = 1e-9  # of what was observed in float64 to what follows, relative
@@ -88,6 +89,7 @@ def verify(stored: Stored, sources: list[Path]) -> int:
         networks.append(steps := opened(path, name, stated.file_sha256))
         shapes = [steps[end].shape for end in (next(iter(steps)), list(steps)[-1])]
         hold(shapes == [regions.lower.shape[1:], result.output_shape], "inputs or outputs differ")
+    need(len({steps.softmax for steps in networks}) == 1, "a softmax at the end of one network")
     for row in range(len(regions.lower)):
         boxes, agree = derived(networks, regions, evidence, arrays, row)
         for name, (low, high) in boxes.items():

@@ -8,9 +8,10 @@ import numpy as np
 
 from lipcert.certificate.claim import BallRegion, BoxRegion, RegionModel
 from lipcert.certificate.evidence import SlopeEvidence
+from lipcert.check import softmax
 from lipcert.check.derive import Derivation
-from lipcert.check.network import INPUT, Steps, hold
 from lipcert.check.operation import TINY, UNIT, Array, Ball, Box, affine_image, down, meet, up
+from lipcert.check.reader import INPUT, Steps, hold
 
 Arrays = Mapping[str, Array]
 CHUNK = 64  # inputs that are evaluated at once
@@ -90,7 +91,22 @@ def derived(networks: Sequence[Steps], regions: Regions, evidence: SlopeEvidence
     rows = single[:, [label]] - np.delete(single, label, 1)
     least = [made.least(name, rows) for name in (f, g, again)]
     agree = (least[0] > 0) & (np.maximum(least[1], least[2]) > 0)
+    if networks[0].softmax:
+        ends = contrasts(made, every.size)
+        found |= {name: softmax.image(found[name]) for name in ("original", "compressed")}
+        found["drift"] = softmax.drift(found["original"], found["compressed"], *ends)
     return found, bool(every.size > 1 and agree.all())
+
+
+def contrasts(made: Derivation, count: int) -> Box:
+    """Least and most drift (entries, 1) of any other logit less that of a logit."""
+    ends = [np.zeros((count, 1)) for _ in range(2)]
+    for label in range(count if count > 1 else 0):
+        rows = np.delete(np.eye(count), label, 1) - np.eye(count)[:, [label]]
+        for end, sign in zip(ends, (1.0, -1.0), strict=True):
+            known = np.maximum(made.least("apart", sign * rows), made.least("drift", sign * rows))
+            end[label] = sign * known.min()
+    return ends[0], ends[1]
 
 
 def planes(slopes: Array) -> list[Box]:
@@ -116,5 +132,6 @@ def evaluated(steps: Steps, inputs: Array) -> Box:
     """Enclosures (inputs, entries) of the outputs at single inputs."""
     starts, last = range(0, len(inputs), CHUNK), list(steps)[-1]
     parts = [values_at(steps, inputs[first : first + CHUNK])[last] for first in starts]
+    parts = [softmax.image(part) for part in parts] if steps.softmax else parts
     lower, upper = (np.concatenate(ends, 1).T for ends in zip(*parts, strict=True))
     return lower, upper

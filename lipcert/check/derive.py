@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lipcert.check import operation as op
-from lipcert.check.network import INPUT, CannotCheckError, Step, Steps, need
 from lipcert.check.operation import Activation, Array, Ball, Box, Index, Linear, Mask
+from lipcert.check.reader import INPUT, CannotCheckError, Step, Steps, need
 
 CHUNK = 2**19  # coefficients that are held at once
 IDENTITY = Activation(-np.inf, np.inf)

@@ -14,7 +14,7 @@ import numpy as np
 
 from lipcert.certificate.lipschitz import Constant, LipschitzDocument, Role
 from lipcert.check.claim import Arrays, evaluated
-from lipcert.check.network import INPUT, Step, Steps, hold, need, opened
+from lipcert.check.network import opened
 from lipcert.check.operation import (
     SLACK,
     TINY,
@@ -28,6 +28,7 @@ from lipcert.check.operation import (
     size,
     up,
 )
+from lipcert.check.reader import INPUT, Step, Steps, hold, need
 
 LARGEST = 6000  # increments
 NEAR = 1e-9  # relative; of what was observed to what the inputs show
@@ -154,6 +155,7 @@ def verify(document: LipschitzDocument, arrays: Arrays, sources: list[Path]) -> 
     for role, stated in document.provenance.networks.items():
         path = sources.pop(0) if sources else Path(stated.source)
         networks[role] = opened(path, role, stated.file_sha256)
+        need(not networks[role].softmax, "the constant of a softmax")
     for role, constant in constants.items():
         parts: tuple[Role, ...] = ("original", "compressed") if role == "difference" else (role,)
         taken = [networks[part] for part in parts]

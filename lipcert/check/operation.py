@@ -136,11 +136,19 @@ def affine_image(maps: Sequence[Linear], bias: Array, boxes: Sequence[Box]) -> t
 
 @dataclass(frozen=True)
 class Activation:
-    """clamp(x, low, high); with a scale: scale * clamp(round_half_even(x / scale), low, high)."""
+    """clamp(x, low, high), plus below * (x - low) under low.
+
+    With a scale instead: scale * clamp(round_half_even(x / scale), low, high).
+    """
 
     low: float
     high: float
     scale: float | None = None
+    below: Array | float = 0.0
+
+    def of(self, x: Array) -> Array:
+        """Values without a scale."""
+        return np.clip(x, self.low, self.high) + self.below * np.minimum(x - self.low, 0.0)
 
     def corners(self, box: Box) -> tuple[list[tuple[Array, Array]], Mask]:
         """Places, and values or their limits, of which one is extreme whatever line is taken off.
@@ -152,7 +160,7 @@ class Activation:
         if self.scale is None:
             places = (lower, *(np.clip(knot, lower, upper) for knot in limits), upper)
             bent = np.any([(lower < knot) & (knot < upper) for knot in limits], 0)
-            return [(x, np.clip(x, *limits)) for x in places], bent
+            return [(x, self.of(x)) for x in places], bent
         first = np.clip(np.ceil(down(lower / self.scale) - 0.5), *limits)
         last = np.clip(np.floor(up(upper / self.scale) + 0.5), *limits)
         found, many = [(lower, first), (upper, last)], last > first
@@ -204,10 +212,10 @@ def _extremes(
     for place in stops:
         reach = down(place + drift[0]), up(place + drift[1])
         for corner in second.corners(_within(box, reach))[0]:
-            yield (place, np.clip(place, first.low, first.high)), corner
+            yield (place, first.of(place)), corner
     for delta, start, stop in ((d, *ends) for d in drift for ends in itertools.pairwise(stops)):
         for x, value in second.corners(_within(box, (down(start + delta), up(stop + delta))))[0]:
-            yield (x - delta, np.clip(x - delta, first.low, first.high)), (x, value)
+            yield (x - delta, first.of(x - delta)), (x, value)
 
 
 def _within(box: Box, reach: Box) -> Box:

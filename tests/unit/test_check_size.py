@@ -8,8 +8,9 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parents[2] / "lipcert" / "check"
 SPACE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
          tokenize.ENDMARKER}  # fmt: skip
-MOST = 610
-MOST_OF_CONSTANTS = 150
+READS = ("network.py", "reader.py", "layers.py", "codes.py")  # ONNX files, into sums of linear maps
+CONSTANTS = ("lipschitz.py",)  # for whoever asks for Lipschitz constants
+MOST_THAT_PROVES, MOST_THAT_READS, MOST_OF_CONSTANTS = 500, 360, 150
 
 
 def code_lines(source: str) -> int:
@@ -31,6 +32,7 @@ def test_the_checker_can_be_read() -> None:
     counts = {
         path.name: code_lines(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.py")
     }
-    constants = counts.pop("lipschitz.py")  # read by whoever asks for Lipschitz constants
-    assert sum(counts.values()) <= MOST, counts
+    reads, constants = (sum(counts.pop(name) for name in names) for names in (READS, CONSTANTS))
+    assert sum(counts.values()) <= MOST_THAT_PROVES, counts
+    assert reads <= MOST_THAT_READS
     assert constants <= MOST_OF_CONSTANTS

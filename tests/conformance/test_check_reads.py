@@ -1,0 +1,67 @@
+"""What the checker reads by itself agrees with ONNX Runtime; all else it refuses."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnxruntime.quantization import QuantFormat
+
+import lipcert
+from lipcert.attacks.drift import DriftAttack
+from lipcert.check import Answer, check
+from lipcert.check.claim import evaluated
+from lipcert.check.network import read
+from lipcert.check.reader import CannotCheckError
+from tests.conformance.operator_cases import CASES, Case, rand
+from tests.conformance.test_read_qoperator import BLOCK, CNN, TYPES, Model, quantised
+
+REFUSED = {
+    "gemm scaled", "matmul", "matmul leading one", "max pool ceil", "max pool 1-D ceil",
+    "average pool ceil", "average pool ceil counts pads", "reduce mean of channels",
+    "reduce mean outer", "reduce mean by input", "reduce sum", "sigmoid", "tanh", "erf",
+    "hardsigmoid", "hard sigmoid alpha", "hard swish", "gelu", "silu", "quick gelu",
+    "hard swish written out", "hard swish by clip", "gelu half first", "gelu half last",
+    "gelu half inside", "concat", "identity", "softmax", "softmax of opset 11", "cast", "dropout",
+    "pad with a value", "reshape fixed batch", "filled constant", "folded transpose",
+    "out of order", "quantise per channel", "shift, scale and layer",
+    "weights quantised in the graph", "quantised weights",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_checker_agrees_with_onnx_runtime_or_refuses(
+    onnx_file: Callable[..., Path], runtime: Callable[..., np.ndarray], case: Case
+) -> None:
+    path = onnx_file(case.nodes, case.tensors, case.shape, opset=case.opset)
+    if case.name in REFUSED:
+        with pytest.raises(CannotCheckError):
+            read(path.read_bytes())
+        return
+    batch = case.shape[0] if isinstance(case.shape[0], int) and case.shape[0] > 0 else 3
+    inputs = 2 * rand(batch, *(int(size) for size in case.shape[1:]))
+    expected = runtime(path, inputs).reshape(batch, -1)
+    lower, upper = evaluated(read(path.read_bytes()), inputs.astype(float))
+    assert (lower <= upper).all()
+    near = 3e-6 * max(1.0, float(np.abs(expected).max()))
+    assert (lower - near <= expected).all()
+    assert (expected <= upper + near).all()
+    assert (upper - lower).max() <= near
+
+
+@pytest.mark.parametrize("form", [QuantFormat.QDQ, QuantFormat.QOperator])
+@pytest.mark.parametrize("model", [CNN, BLOCK], ids=["cnn", "block"])
+def test_certificates_of_quantised_files_are_verified(
+    tmp_path: Path, model: Model, form: QuantFormat
+) -> None:
+    """Pooling, leaky ReLU, groups and residuals, as a quantiser of others writes them."""
+    compressed = quantised(tmp_path, model, TYPES[1], form)
+    region = lipcert.Box.around(rand(2, *model[2]).astype(float), 0.001)
+    certificate = lipcert.certify(
+        lipcert.load_pair(tmp_path / "float.onnx", compressed), region,
+        attack=DriftAttack(steps=3, restarts=1),
+    )  # fmt: skip
+    assert check(certificate.save(tmp_path / "out")) == (
+        Answer.VERIFIED,
+        "every bound over 2 regions was derived again",
+    )

@@ -1,0 +1,81 @@
+"""The checker's bounds behind a softmax contain every probability and every drift."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checker_pairs import rounded, saved
+from onnx import helper
+
+import lipcert
+from lipcert.attacks.drift import DriftAttack
+from lipcert.check import Answer, check
+from lipcert.check.softmax import drift, image
+
+CASES = 60
+SAMPLES = 400
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Of rows, in extended precision."""
+    wide = logits.astype(np.longdouble)
+    terms = np.exp(wide - wide.max(-1, keepdims=True))
+    return terms / terms.sum(-1, keepdims=True)
+
+
+def inside(rng: np.random.Generator, box: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Members of a box (entries, 1), in rows: corners and random ones."""
+    share = rng.random((SAMPLES, len(box[0])))
+    share[: SAMPLES // 2] = share[: SAMPLES // 2].round()
+    return (box[0] + (box[1] - box[0]) * share.T).T.clip(box[0].T, box[1].T)
+
+
+@pytest.mark.parametrize("case", range(CASES))
+def test_probabilities_and_drift_lie_inside(case: int) -> None:
+    rng = np.random.default_rng(case)
+    count, spread = int(rng.integers(2, 6)), 10.0 ** rng.uniform(-6, 3)
+    low = rng.normal(size=(count, 1)) * spread
+    logits = low, low + rng.random((count, 1)) * spread * rng.choice([0.0, 1e-3, 1.0])
+    drifts = -rng.random((count, 1)) * spread / 10, rng.random((count, 1)) * spread / 10
+    f = inside(rng, logits)
+    delta = inside(rng, drifts)
+    other = ~np.eye(count, dtype=bool)
+    gaps = [np.where(other, b.T - a, s) for a, b, s in
+            ((drifts[1], drifts[0], np.inf), (drifts[0], drifts[1], -np.inf))]  # fmt: skip
+    least, most = gaps[0].min(1, keepdims=True), gaps[1].max(1, keepdims=True)
+    both = np.nextafter(least, -np.inf), np.nextafter(most, np.inf)
+    moved = (
+        np.nextafter(logits[0] + drifts[0], -np.inf),
+        np.nextafter(logits[1] + drifts[1], np.inf),
+    )
+    p, q = image(logits), image(moved)
+    change = drift(p, q, *both)
+    wide = f.astype(np.longdouble) + delta
+    first, second = probabilities(f), probabilities(wide)
+    for box, found in ((p, first), (q, second), (change, second - first)):
+        assert (found >= box[0].T).all()
+        assert (found <= box[1].T).all()
+        assert (box[0] <= box[1]).all()
+
+
+def classifier(path: Path, weights: list[np.ndarray]) -> Path:
+    nodes = [
+        helper.make_node("Gemm", ["input", "w0"], ["sum"], transB=1),
+        helper.make_node("Relu", ["sum"], ["act"]),
+        helper.make_node("Gemm", ["act", "w1"], ["logits"], transB=1),
+        helper.make_node("Softmax", ["logits"], ["output"]),
+    ]
+    return saved(path, nodes, {"w0": weights[0], "w1": weights[1]}, (weights[0].shape[1],))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_certificates_of_classifiers_are_verified(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    weights = [rng.normal(size=s).astype(np.float32) for s in ((6, 4), (3, 6))]
+    f = classifier(tmp_path / "f.onnx", weights)
+    g = classifier(tmp_path / "g.onnx", [rounded(w, 6) for w in weights])
+    region = lipcert.Box.around(rng.normal(size=(2, 4)), 0.05)
+    attack = DriftAttack(steps=5, restarts=1)
+    certificate = lipcert.certify(lipcert.load_pair(f, g), region, attack=attack)
+    place = certificate.save(tmp_path / "out")
+    assert check(place)[0] is Answer.VERIFIED
