@@ -1,5 +1,6 @@
 """The observed side: gradient ascent on the norm of the Jacobian."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
@@ -70,7 +71,10 @@ class Ascent:
         placement: Placement,
         watch: Watch,
     ) -> Seen:
-        """True lower bounds of the Lipschitz constant in each region, or anywhere."""
+        """True lower bounds of the Lipschitz constant in each region, or anywhere.
+
+        A KeyboardInterrupt from `watch` ends the ascent with what it has found.
+        """
         parts: list[Seen] = []
         batch = 1 if region is None else region.batch
         size = max(1, _points_that_fit(graph, placement) // self.starts)
@@ -86,11 +90,12 @@ class Ascent:
     def _part(self, graph: LayerGraph, region: Region | None, norm: Norm, watch: Watch) -> Seen:
         search = _started(self, graph, region, norm)
         quick, passed = fast(graph, torch.float32), [search]
-        for step in range(self.steps):
-            watch(f"ascent on {graph.source}", step, self.steps)
-            search = _stepped(quick, search, step / self.steps)
-            if (step + 1) * SNAPSHOTS % self.steps < SNAPSHOTS:
-                passed.append(search)
+        with suppress(KeyboardInterrupt):
+            for step in range(self.steps):
+                watch(f"ascent on {graph.source}", step, self.steps)
+                search = _stepped(quick, search, step / self.steps)
+                if (step + 1) * SNAPSHOTS % self.steps < SNAPSHOTS:
+                    passed.append(search)
         return _proved(graph, _joined(passed, 1 if region is None else region.batch))
 
 

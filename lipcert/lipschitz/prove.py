@@ -25,6 +25,7 @@ from lipcert.read.facts import network_facts
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Region
 from lipcert.walk.guard import direct_arithmetic
+from lipcert.walk.interrupt import Interrupt, noted
 from lipcert.walk.progress import Watch, quiet
 
 LIMIT_SECONDS = 60.0
@@ -82,7 +83,7 @@ def lipschitz(
         norm: 1, 2 or inf, of inputs and outputs alike.
         region: over which; None for all inputs whatever. Of a Grid, its hull.
         shape: of one input without the batch axis; needed for modules.
-        effort: what it may cost.
+        effort: what it may cost; the first Ctrl-C ends all its searches with their best so far.
         watch: told the stage and how far it is.
 
     Returns:
@@ -93,15 +94,19 @@ def lipschitz(
         BadInput: the norm is no norm, or the region's inputs have another shape.
         Unsound: an observation contradicts a bound: a bug of ours.
     """
-    effort = effort or Effort()
-    asked = Asked(_norm(norm), region, effort, watch)
-    if not isinstance(network, Pair):
+    with noted() as interrupt:
+        asked = Asked(_norm(norm), region, effort or Effort(), watch, interrupt)
+        if isinstance(network, Pair):
+            return _of_pair(_alone(network), asked)
         read = network if isinstance(network, LayerGraph) else read_network(network, shape)
         graph = simplify(read)
-        return _bound(graph, _slopes(graph, region, effort, watch), asked, read)
-    network = _alone(network)
+        return _bound(graph, _slopes(graph, asked), asked, read)
+
+
+def _of_pair(network: Pair, asked: "Asked") -> PairBounds:
+    """Of f, of g and of their difference, whose activations are those of both."""
     graphs = (network.original, network.compressed)
-    first, second = (_slopes(graph, region, effort, watch) for graph in graphs)
+    first, second = (_slopes(graph, asked) for graph in graphs)
     both = {f"original:{name}": sector for name, sector in first.items()}
     both |= {f"compressed:{name}": sector for name, sector in second.items()}
     read = network.read or graphs
@@ -132,6 +137,7 @@ class Asked:
     region: Region | None
     effort: Effort
     watch: Watch
+    interrupt: Interrupt
 
 
 def _norm(order: float | str) -> Norm:
@@ -141,8 +147,9 @@ def _norm(order: float | str) -> Norm:
         raise BadInput(f"lipschitz: the norm must be 1, 2 or inf, got {order}") from error
 
 
-def _slopes(graph: LayerGraph, region: Region | None, effort: Effort, watch: Watch) -> Slopes:
+def _slopes(graph: LayerGraph, asked: Asked) -> Slopes:
     """Sectors of every activation over the region."""
+    region = asked.region
     known(graph)
     if region is None:
         return everywhere(graph)
@@ -152,7 +159,7 @@ def _slopes(graph: LayerGraph, region: Region | None, effort: Effort, watch: Wat
             f"{graph.source} reads {graph.input.shape}"
         )
     with direct_arithmetic():
-        return within(_body(graph), region, effort.placement, watch)
+        return within(_body(graph), region, asked.effort.placement, asked.watch)
 
 
 def _body(graph: LayerGraph) -> LayerGraph:
@@ -170,7 +177,8 @@ def _bound(
     start = time.perf_counter()
     with direct_arithmetic():
         proofs = _proofs(graph, slopes, asked)
-        seen = effort.ascent.observe(graph, asked.region, asked.norm, effort.placement, asked.watch)
+        told = asked.interrupt.ending(asked.watch)
+        seen = effort.ascent.observe(graph, asked.region, asked.norm, effort.placement, told)
     origin = Origin(
         content_sha256=graph.content_hash(),
         network=None if read is None else network_facts(read, read.path),
@@ -187,7 +195,16 @@ def _proofs(graph: LayerGraph, slopes: Slopes, asked: Asked) -> dict[str, Proved
     factor = 1.0 if body is graph else softmax_gain()
     rows = 1 if asked.region is None else asked.region.batch
     smooth, steps = _without_steps(slopes, rows)
-    task = Task(body, smooth, asked.norm, rows, effort.placement, effort.limit_seconds, asked.watch)
+    task = Task(
+        graph=body,
+        slopes=smooth,
+        norm=asked.norm,
+        rows=rows,
+        placement=effort.placement,
+        limit_seconds=effort.limit_seconds,
+        watch=asked.watch,
+        searching=asked.interrupt.ending(asked.watch),
+    )
     found: dict[str, Proved] = {}
     for relaxation in (kind() for kind in scan().values()):
         proof = relaxation.prove(task) if asked.norm in relaxation.norms else None

@@ -10,7 +10,7 @@ from lipcert.graph.layer_graph import LayerGraph
 from lipcert.lipschitz.norm import Norm
 from lipcert.lipschitz.slopes import Slopes
 from lipcert.numeric.placement import Placement
-from lipcert.walk.progress import Watch
+from lipcert.walk.progress import Watch, quiet
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +25,7 @@ class Task:
         placement: memory to keep to.
         limit_seconds: of a search; it then returns the best that it has proved.
         watch: told the stage and how far it is.
+        searching: told the same by a search, which a KeyboardInterrupt from it ends like its limit.
     """
 
     graph: LayerGraph
@@ -34,6 +35,7 @@ class Task:
     placement: Placement
     limit_seconds: float
     watch: Watch
+    searching: Watch = quiet
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -89,7 +89,7 @@ def _searched(program: Program, watch: Watch, clock: "_Clock") -> tuple[Array, f
             if clock.out():
                 break
     except KeyboardInterrupt:
-        log.warning("interrupted: proving the best constant so far")
+        log.info("interrupted: proving the best constant so far")
     return multipliers, lower
 
 

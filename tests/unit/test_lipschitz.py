@@ -2,6 +2,8 @@
 
 import json
 import math
+import signal
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from typer.testing import CliRunner
 import lipcert
 from lipcert.certificate.disk import load_lipschitz
 from lipcert.cli import app
+from lipcert.commands import lipschitz as command
 from lipcert.errors import BadInput, Unsound, UnsupportedOp
 from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.lipschitz import Effort, LipschitzBound
@@ -36,6 +39,7 @@ from lipcert.ops.softmax import Softmax
 from lipcert.ops.tanh import Tanh
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Ball, Box
+from lipcert.walk.interrupt import noted
 
 QUICK = Effort(limit_seconds=0.1, ascent=Ascent(steps=4, starts=3))
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
@@ -213,6 +217,41 @@ def test_the_command(tmp_path: Path) -> None:
     told = CliRunner().invoke(app, ["lipschitz", given[0], "--norm", "1", "--json"])
     facts = json.loads(told.stdout)["constants"]["network"]
     assert facts["upper"] >= facts["observed"] > 0
+
+
+def test_one_interrupt_ends_every_search_and_leaves_a_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+
+    def watch(stage: str, _done: int, _total: int) -> None:
+        told.append(stage)
+        if stage.startswith("LipSDP") and len(searched(told)) == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(command, "bar", lambda _console: nullcontext(watch))
+    before = signal.getsignal(signal.SIGINT)
+    given = [str(DIGITS / "model.onnx"), str(DIGITS / "model.pruned.onnx")]
+    shown = CliRunner().invoke(app, ["lipschitz", *given, "--json"])
+    assert shown.exit_code == 0, shown.output
+    assert signal.getsignal(signal.SIGINT) == before
+    constants = json.loads(shown.stdout)["constants"]
+    assert len(constants) == 3
+    assert all(part["upper"] >= part["observed"] > 0 for part in constants.values())
+    assert len(searched(told)) == 6  # of two kinds for three networks, no second step of any
+    assert sum(stage.startswith("ascent") for stage in told) == 3
+
+
+def searched(told: list[str]) -> list[str]:
+    return [stage for stage in told if stage.startswith("LipSDP")]
+
+
+def test_a_second_interrupt_interrupts() -> None:
+    with noted() as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt.pressed
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def _searched(made: Program, task: Task, row: int) -> tuple[float, float, dict[s
     until = time.perf_counter() + task.limit_seconds
 
     def told(constant: float) -> None:
-        task.watch(f"LipSDP per channel: {above(constant)}", row, task.rows)
+        task.searching(f"LipSDP per channel: {above(constant)}", row, task.rows)
 
     best = start(made)
     if best:

@@ -49,7 +49,7 @@ def _row(task: Task, row: int) -> tuple[Chain, LipschitzProof]:
     def told(progress: Progress) -> None:
         sides = f"{below(progress.lower)} to {above(progress.upper)}"
         gap = f", gap {progress.gap:.2%}" if math.isfinite(progress.gap) else ""
-        task.watch(f"LipSDP, {progress.stage}: {sides}{gap}", row, task.rows)
+        task.searching(f"LipSDP, {progress.stage}: {sides}{gap}", row, task.rows)
 
     return chain, search(chain, told, task.limit_seconds)
 
