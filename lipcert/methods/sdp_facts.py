@@ -2,11 +2,12 @@ r"""What the drift SDP knows of a pair over a ball: sectors, lines and planes of
 
 The coordinates are 1, the input's increment from the centre, and the increments u of all neurons
 of f and of g whose slope the region does not fix; reads v of a layer are linear in earlier ones.
-Of neurons of one network: $(u - a v)(b v - u) \ge 0$ for slopes in [a, b], and products of lines
-below and above the activation. Of the two networks at the same input, where $\zeta = y - z$ and
-$\delta = \sigma(y) - \sigma(z)$: $(\delta - a \zeta)(b \zeta - \delta) \ge 0$, and the product
-of the planes below and above $\delta$ that twin bounds know. What is known at the centre enters as
-constants between proved bounds.
+Of neurons of one network: $(u - a v)(b v - u) \ge 0$ for slopes in [a, b], from the centre and from
+every knot, and products of lines below and above the activation and of the lines below, so that a
+ReLU is all but exact: $\sigma (\sigma - z) = 0$. Of the two networks at the same input, where
+$\zeta = y - z$ and $\delta = \sigma(y) - \sigma(z)$: $(\delta - a \zeta)(b \zeta - \delta) \ge 0$,
+and the product of the planes below and above $\delta$ that twin bounds know. What is known at the
+centre enters as constants between proved bounds.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,12 +38,14 @@ from lipcert.methods.sdp_layers import (
 from lipcert.methods.twin import TwinEnclosed, enclose_pair
 from lipcert.numeric.placement import Placement
 from lipcert.ops.kinds import Elementwise, same
+from lipcert.ops.piecewise import PiecewiseLinear
 from lipcert.sdp.maps import Array, Mask
 from lipcert.sdp.procedure import Forms, Known, Products
 from lipcert.sdp.procedure.known import joined
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Box, Region
 
+ROOM = 1e-5  # of a box's width, kept between facts that contradict each other at a touch
 Sized = tuple[Products, Array]  # products and their typical sizes
 
 
@@ -133,7 +136,7 @@ def _sector(makes: Forms, reads: Forms, slope: Array, keep: Mask) -> Products:
 
 
 def _lines(move: Moves) -> Iterator[Products]:
-    """Lines below at both ends of the sector, each with the line above."""
+    """Lines below at both ends of the sector, with the line above and with each other; knots."""
     node, free, where = move.layer.node, move.layer.free, move.layer.side
     assert isinstance(node.op, Elementwise)
     box = where.over.boxes[node.inputs[0]]
@@ -142,9 +145,24 @@ def _lines(move: Moves) -> Iterator[Products]:
     chosen = node.op.lines(box)
     top = _tilted(z, chosen.upper_slope, free)
     top = _shifted(top, Interval.point(chosen.upper_intercept), free).minus(a)
+    below: list[Forms] = []
     for slope in (torch.from_numpy(end).view_as(box.lower) for end in move.layer.slope):
         intercept = Interval.point(node.op.remainder(box, slope).lower)
-        yield Products(a.minus(_shifted(_tilted(z, slope, free), intercept, free)), top)
+        below.append(a.minus(_shifted(_tilted(z, slope, free), intercept, free)))
+        yield Products(below[-1], top)
+    room = Interval.point((box.upper - box.lower) * ROOM)
+    yield Products(_shifted(below[0], room, free), _shifted(below[1], room, free))
+    for knot in node.op.knots(box.lower) if isinstance(node.op, PiecewiseLinear) else ():
+        place = Interval.point(knot.expand_as(box.lower))
+        far = (
+            _shifted(z, _negative(place), free),
+            _shifted(a, _negative(node.op.image(place)), free),
+        )
+        yield _sector(far[1], far[0], move.layer.slope[:, free], np.ones(len(z.value), dtype=bool))
+
+
+def _negative(box: Interval) -> Interval:
+    return Interval(-box.upper, -box.lower)
 
 
 def _tilted(forms: Forms, slope: Tensor, keep: Mask) -> Forms:

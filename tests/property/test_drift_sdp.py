@@ -132,6 +132,29 @@ def solved() -> tuple[DriftFacts, Products, float, Multipliers]:
     return facts, goal, proof.upper, proof.multipliers
 
 
+@pytest.mark.parametrize("eps", [0.1, 0.4, 1.2])
+def test_searches_end_at_what_the_relaxation_gives(eps: float) -> None:
+    graph = dense(3, Relu())
+    facts = facts_of(Pair.of(graph, disturbed(graph, 0.05, 5)),
+                     Ball.around(normal(1, 4, seed=8), eps))  # fmt: skip
+    proof = search(facts.known, Products(facts.drift, facts.drift), 1.0, 60.0, lambda _: None)
+    assert proof.relaxation_lower <= proof.upper <= proof.relaxation_lower * 1.002
+
+
+def test_a_relu_is_all_but_exact() -> None:
+    """Slopes from the centre and lines alone leave half as much open again."""
+    graph = dense(3, Relu(), (2, 2, 1))
+    pair = Pair.of(graph, disturbed(graph, 0.3, 5))
+    region = Ball.around(torch.zeros(1, 2, dtype=torch.float64), 2.0)
+    drift = DriftSdp().certify(pair, region, Placement()).drift
+    line = torch.linspace(-2, 2, 501, dtype=torch.float64)
+    points = torch.cartesian_prod(line, line)
+    points = points[points.norm(dim=1) <= 2]
+    seen = pair.compressed(points) - pair.original(points)
+    assert float(seen.min()) * 1.05 <= float(drift.lower) <= float(seen.min()) < 0
+    assert 0 < float(seen.max()) <= float(drift.upper) <= float(seen.max()) * 1.01
+
+
 def test_tampered_multipliers_prove_nothing(
     solved: tuple[DriftFacts, Products, float, Multipliers],
 ) -> None:

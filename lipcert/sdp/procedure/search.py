@@ -80,7 +80,10 @@ def _followed(
     best, most, interrupted = None, math.inf, False
     try:
         for found in iterates(program):
-            best, most = found, min(most, found.most)
+            best, most = (
+                found,
+                found.most,
+            )  # earlier ones may be wrong: they settle with the moments
             least = program.unit / most
             watch(Progress(program.value(found.point), least))
             done = most <= found.point[0] * (1 + GAP)
