@@ -9,6 +9,27 @@ from lipcert.certificate.model import ArrayName, Model
 Partner = tuple[str, bool, ArrayName | None]
 
 
+class MultiplierEvidence(Model):
+    """Multipliers of the S-procedure, which prove bounds over l2 balls; see `lipcert.check.drift`.
+
+    Weighted products that are nowhere negative over the ball, taken off a bound less what it
+    bounds, leave a positive semidefinite quadratic form. Whatever the multipliers, what is proved
+    with them is true; zeros prove nothing. Goals come in this order: the l2 norm of the drift, then
+    each output's drift from above, then each from below.
+
+    Args:
+        ball: name of an array (batch, goals): weights of the squared radius less the squared
+            distance to the centre.
+        products: names of arrays (batch, goals, kinds, entries) by activation. `f:TENSOR` and
+            `g:TENSOR`: slopes from the centre, the line above with both lines below, the lines
+            below with each other, slopes from each knot. `D:h:TENSOR`: the planes of `slopes`,
+            and slopes of the difference where both activations are alike.
+    """
+
+    ball: ArrayName
+    products: dict[str, ArrayName]
+
+
 class SlopeEvidence(Model):
     """Slopes below and above activations: whatever they are, what is derived with them is true.
 
@@ -22,11 +43,13 @@ class SlopeEvidence(Model):
         partners: for activations of the compressed network: the tensor of the original that each
             is compared with (empty for the input), whether the original has an activation there,
             and an array that says which of its entries are the compressed network's, null for all.
+        multipliers: of the drift SDP; null where all bounds follow from the slopes.
     """
 
     kind: Literal["slopes"] = "slopes"
     slopes: dict[str, ArrayName]
     partners: dict[str, Partner]
+    multipliers: MultiplierEvidence | None = None
 
 
 class NoEvidence(Model):

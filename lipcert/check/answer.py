@@ -1,5 +1,6 @@
 """The answer: everything that a certificate says, held against what follows."""
 
+import math
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -10,10 +11,12 @@ from lipcert.certificate.disk import CONSTANTS, Stored, load, load_lipschitz, lo
 from lipcert.certificate.document import Sealed
 from lipcert.certificate.evidence import SlopeEvidence
 from lipcert.certificate.model import BoundTable, Table
+from lipcert.certificate.result import Result
 from lipcert.certificate.signature import verifies
 from lipcert.certificate.verdict import Verdict
 from lipcert.check import lipschitz
 from lipcert.check.claim import Regions, derived, evaluated
+from lipcert.check.drift import Claim, Multiplied, sharpened
 from lipcert.check.network import opened
 from lipcert.check.operation import Box, minus
 from lipcert.check.reader import CannotCheckError, Steps, hold, need
@@ -81,7 +84,6 @@ def verify(stored: Stored, sources: list[Path]) -> int:
     claim, result, evidence = facts.claim, facts.result, facts.evidence
     need(isinstance(evidence, SlopeEvidence), f"no evidence: {getattr(evidence, 'reason', '')}")
     assert isinstance(evidence, SlopeEvidence)
-    need(result.drift_norm is None, "bounds on the l2 norm of the drift")
     need(set(claim.semantics.model_dump().values()) == {"real"}, "semantics other than real")
     regions, networks = Regions.of(claim.region, arrays), list[Steps]()
     for name, stated in facts.provenance.networks:
@@ -91,11 +93,14 @@ def verify(stored: Stored, sources: list[Path]) -> int:
         hold(shapes == [regions.lower.shape[1:], result.output_shape], "inputs or outputs differ")
     need(len({steps.softmax for steps in networks}) == 1, "a softmax at the end of one network")
     for row in range(len(regions.lower)):
-        boxes, agree = derived(networks, regions, evidence, arrays, row)
+        made, boxes, agree = derived(networks, regions, evidence, arrays, row)
+        proof, claimed = Multiplied.of(networks, made, evidence, arrays, row), claim_of(result, row)
+        boxes["drift"], norm = sharpened(boxes["drift"], proof, claimed)
+        hold(norm <= claimed[2], f"row {row}: the bound on the drift's l2 norm does not follow")
         for name, (low, high) in boxes.items():
             lower, upper = (end[row] for end in ends(getattr(result, name)))
             follows = (lower <= low[:, 0]).all() and (high[:, 0] <= upper).all()
-            hold(follows, f"row {row}: the bounds of {name} do not follow from the slopes")
+            hold(follows, f"row {row}: the bounds of {name} do not follow from the evidence")
         sure = result.agreement is not None and result.agreement[row] is Verdict.PROVED
         hold(agree or not sure, f"row {row}: that both networks keep one label does not follow")
     if result.observed is None:
@@ -141,6 +146,13 @@ def apart(first: Box, second: Box, k: int) -> bool:
     best = int(first[0][k].argmax())
     sure = first[0][k, best] > np.delete(first[1][k], best).max()
     return bool(sure and second[1][k, best] < second[0][k].max())
+
+
+def claim_of(result: Result, row: int) -> Claim:
+    """What is claimed of a row's drift."""
+    lower, upper = (end[row][:, None] for end in ends(result.drift))
+    norm = None if result.drift_norm is None else result.drift_norm[row]
+    return lower, upper, math.inf if norm is None else norm
 
 
 def ends(table: BoundTable | Table) -> Box:

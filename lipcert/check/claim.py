@@ -69,7 +69,7 @@ class Regions:
 
 
 def derived(networks: Sequence[Steps], regions: Regions, evidence: SlopeEvidence, arrays: Arrays,
-            row: int) -> tuple[dict[str, Box], bool]:  # fmt: skip
+            row: int) -> tuple[Derivation, dict[str, Box], bool]:  # fmt: skip
     """What follows from the slopes over one region: boxes of f, g and g - f; one label or not."""
     slopes = {name: planes(arrays[array][row]) for name, array in evidence.slopes.items()}
     partners = {
@@ -95,7 +95,7 @@ def derived(networks: Sequence[Steps], regions: Regions, evidence: SlopeEvidence
         ends = contrasts(made, every.size)
         found |= {name: softmax.image(found[name]) for name in ("original", "compressed")}
         found["drift"] = softmax.drift(found["original"], found["compressed"], *ends)
-    return found, bool(every.size > 1 and agree.all())
+    return made, found, bool(every.size > 1 and agree.all())
 
 
 def contrasts(made: Derivation, count: int) -> Box:

@@ -47,7 +47,8 @@ class Derivation:
 
         A ball's centre lies in the box.
         """
-        self.ball = ball
+        self.ball: Ball | None = ball
+        self.partners: Partners = {}
         self.boxes, self.relations = dict[str, Box](), dict[str, Relation]()
         self.slopes: Mapping[str, Sequence[Box]] = {INPUT: (), **slopes}
         self.between(INPUT, (), box, box)
@@ -94,7 +95,7 @@ class Derivation:
         Partners say for an activation of g with which tensor of f to compare it, whether f has an
         activation there too, and which of f's entries are g's, if not all.
         """
-        again = {INPUT: INPUT}
+        again, self.partners = {INPUT: INPUT}, partners
         for step in list(g.values())[1:]:
             name, inputs = "h:" + step.name, [again[i] for i in step.inputs]
             if step.act is None:

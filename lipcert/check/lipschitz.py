@@ -2,32 +2,19 @@
 
 Let u be increments of the input and of every neuron, v = W u those of what a neuron reads. Slopes
 between 0 and 1 mean u (v - u) >= 0, so that no constant exceeds L if, for all u,
-L^2 |u_input|^2 - |u_output|^2 + sum of weight (u^2 - u v) >= 0. That is one symmetric matrix; its
-computed factor is held against it. Source: Rump, Verification of positive definiteness, BIT 46.
+L^2 |u_input|^2 - |u_output|^2 - sum of weight u (v - u) >= 0.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from lipcert.certificate.lipschitz import Constant, LipschitzDocument, Role
 from lipcert.check.claim import Arrays, evaluated
+from lipcert.check.form import Form, Rows, followed
 from lipcert.check.network import opened
-from lipcert.check.operation import (
-    SLACK,
-    TINY,
-    UNIT,
-    Array,
-    Index,
-    Linear,
-    down,
-    gamma,
-    minus,
-    size,
-    up,
-)
+from lipcert.check.operation import Array, Index, down, minus, size, up
 from lipcert.check.reader import INPUT, Step, Steps, hold, need
 
 LARGEST = 6000  # increments
@@ -36,103 +23,34 @@ NONE = np.zeros(0, int), np.zeros(0)
 Weights = Mapping[str, tuple[Index, Array]]  # by activation: entries that have one, and which
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Increments of a value's entries as `matrix` times u, each within `error`.
+class Increments:
+    """Sectors of neurons, taken off a form whose first coordinates are the input's increments."""
 
-    `marks` says of every entry whether it moves at all, and whether it moves in an unknown way.
-    """
+    def __init__(self, form: Form, inputs: int) -> None:
+        """No neuron yet."""
+        self.form, self.used, self.width = form, inputs, len(form.matrix)
+        single = np.eye(inputs, self.width)
+        self.start = Rows(single, 0 * single)
 
-    matrix: Array
-    error: Array
-    marks: Array
-
-    def through(self, linear: Linear) -> "Rows":
-        """What a linear map makes of them."""
-        whole = linear.of(np.abs(self.matrix), np.abs(linear.weight))
-        error = linear.of(self.error, np.abs(linear.weight)) * (SLACK + linear.error)
-        error = error + (gamma(linear.terms + 4) + linear.error) * whole * SLACK + TINY
-        marks = linear.of(self.marks, (linear.weight != 0).astype(float))
-        return Rows(linear.of(self.matrix, linear.weight), error, np.minimum(marks, 1.0))
-
-    def plus(self, other: "Rows", sign: float = 1.0) -> "Rows":
-        """A sum, or a difference."""
-        matrix = self.matrix + sign * other.matrix
-        error = (self.error + other.error + UNIT * np.abs(matrix)) * SLACK
-        return Rows(matrix, error, np.maximum(self.marks, other.marks))
-
-
-class Form:
-    """The matrix, entries true within `error`."""
-
-    def __init__(self, inputs: int, width: int, square: float) -> None:
-        """Of the input alone."""
-        self.matrix, self.error = np.zeros((width, width)), np.zeros((width, width))
-        self.matrix[range(inputs), range(inputs)] = square
-        self.inputs, self.used = inputs, inputs
-
-    def enclose(self, steps: Steps, weights: Weights) -> Rows:
-        """A network's neurons; its output's increments."""
-        single = np.eye(self.inputs, len(self.matrix))
-        known = {INPUT: Rows(single, 0 * single, np.eye(1, 2) + 0 * single[:, :2])}
-        for step in list(steps.values())[1:]:
-            parts = [known[i] for i in step.inputs]
-            if step.act is None:
-                moved = [p.through(m) for p, m in zip(parts, step.maps, strict=True)]
-                known[step.name] = moved[0] if len(moved) == 1 else moved[0].plus(moved[1])
-            else:
-                known[step.name] = self.neurons(step, parts[0], *weights.get(step.name, NONE))
-        return known[list(steps)[-1]]
+    def output(self, steps: Steps, weights: Weights) -> Rows:
+        """Of a network, whose neurons get their coordinates."""
+        return followed(self.start, steps, lambda step, reads: self.neurons(
+            step, reads, *weights.get(step.name, NONE)), biased=False)  # fmt: skip
 
     def neurons(self, step: Step, reads: Rows, kept: Index, weight: Array) -> Rows:
-        """An activation: u^2 - u v with these weights; entries without one must not matter."""
-        need(step.act is not None and step.act.scale is None, f"{step.name}: a staircase")
-        count, rows = len(reads.matrix), self.used + np.arange(len(kept))
-        fits = len(set(kept.tolist()) & set(range(count))) == len(kept) == len(weight)
+        """An activation: u (v - u) with these weights; others make some share of what they read."""
+        assert step.act is not None
+        below = np.asarray(step.act.below)
+        fine = step.act.scale is None and ((below >= 0) & (below <= 1)).all()
+        need(fine, f"{step.name}: slopes that are not between 0 and 1")
+        fits = len(set(kept.tolist()) & set(range(len(reads.matrix)))) == len(kept) == len(weight)
         need(fits, f"multipliers of another shape at {step.name}")
-        proves = (weight >= 0).all() and not reads.marks[kept, 1].any()
-        hold(proves, f"multipliers that prove nothing at {step.name}")
-        self.matrix[rows, rows] += weight
-        self.add(
-            rows, -weight[:, None] / 2 * reads.matrix[kept], weight[:, None] / 2 * reads.error[kept]
-        )
+        hold((weight >= 0).all(), f"multipliers that prove nothing at {step.name}")
+        makes = reads.times(np.zeros(1), np.ones(1)).replaced(kept, self.used)
         self.used += len(kept)
-        matrix, marks = np.zeros(reads.matrix.shape), reads.marks[:, [0, 0]]
-        matrix[kept, rows], marks[kept] = 1.0, (1.0, 0.0)
-        return Rows(matrix, 0 * matrix, marks)
-
-    def add(self, rows: Index, part: Array, error: Array) -> None:
-        """Twice a product of rows and others, half of it on either side."""
-        for place, values, errors in ((rows, part, error), ((slice(None), rows), part.T, error.T)):
-            self.matrix[place] += values
-            self.error[place] += errors * SLACK + 4 * UNIT * np.abs(values) + TINY
-
-    def less(self, output: Rows) -> None:
-        """Take the output's square off."""
-        hold(not output.marks[:, 1].any(), "an output that reads neurons without a multiplier")
-        whole, error = np.abs(output.matrix), output.error
-        self.matrix -= output.matrix.T @ output.matrix
-        lost = (2 * whole + error).T @ error
-        self.error += (lost + lost.T + gamma(len(whole) + 8) * (whole.T @ whole)) * SLACK + TINY
-
-    def nonnegative(self) -> bool:
-        """Whether every matrix within the error is positive semidefinite."""
-        diagonal = np.diag(self.matrix)
-        if self.used != len(diagonal) or not (diagonal > 0).all():
-            return False
-        scale = np.exp2(-np.round(np.log2(diagonal) / 2))
-        matrix = scale[:, None] * self.matrix * scale
-        doubt = np.sum(scale[:, None] * (self.error + 4 * UNIT * np.abs(self.matrix)) * scale, 1)
-        lost = 2 * gamma(len(scale) + 8)
-        shift = 2 * float(np.max(doubt + lost * (len(scale) + np.sum(np.abs(matrix), 1))))
-        shifted = matrix - shift * np.eye(len(scale))
-        try:
-            factor = np.linalg.cholesky(shifted)
-        except np.linalg.LinAlgError:
-            return False
-        rest, whole = np.abs(shifted - factor @ factor.T), np.abs(factor)
-        sums = whole @ np.sum(whole, 0) + np.sum(np.abs(shifted), 1)
-        return bool(np.max(np.sum(rest, 1) + lost * sums + doubt) * SLACK <= shift)
+        own = makes.some(kept)
+        self.form.less(own, reads.some(kept).plus(own, -1.0), weight)
+        return makes
 
 
 def bounded(networks: Sequence[Steps], weights: Sequence[Weights], constant: float) -> bool:
@@ -140,10 +58,13 @@ def bounded(networks: Sequence[Steps], weights: Sequence[Weights], constant: flo
     inputs = int(np.prod(networks[0][INPUT].shape))
     width = inputs + sum(len(kept) for part in weights for kept, _ in part.values())
     need(width <= LARGEST, f"a matrix of {width} rows")
-    form = Form(inputs, width, float(down(np.asarray(constant**2))))
-    outputs = [form.enclose(*each) for each in zip(networks, weights, strict=True)]
-    form.less(outputs[0] if len(outputs) == 1 else outputs[1].plus(outputs[0], -1.0))
-    return form.nonnegative()
+    diagonal = np.zeros(width)
+    diagonal[:inputs] = down(np.asarray(constant**2))
+    made = Increments(Form(diagonal), inputs)
+    outputs = [made.output(*each) for each in zip(networks, weights, strict=True)]
+    last = outputs[0] if len(outputs) == 1 else outputs[1].plus(outputs[0], -1.0)
+    made.form.less(last, last, np.ones(len(last.matrix)))
+    return made.form.nonnegative()
 
 
 def verify(document: LipschitzDocument, arrays: Arrays, sources: list[Path]) -> str:

@@ -17,7 +17,7 @@ from lipcert.methods.twin import TwinBounds
 from lipcert.numeric.placement import Placement
 from lipcert.numeric.rounding import inflate, up
 from lipcert.ops.kinds import Elementwise
-from lipcert.sdp.procedure import Forms, Products, Progress, Proof, search
+from lipcert.sdp.procedure import Forms, Multipliers, Products, Progress, Proof, search
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.origin import smallest
 from lipcert.sets.region import Region
@@ -76,7 +76,7 @@ class DriftSdp(Method):
             return nothing
         if facts.known.products.count > MOST:
             return nothing
-        return _Searches(facts, self.limit_seconds, watch).bounds(box)
+        return Searches(facts, self.limit_seconds, watch).bounds(box)
 
 
 def _applies(pair: Pair, region: Region) -> bool:
@@ -89,11 +89,17 @@ def _applies(pair: Pair, region: Region) -> bool:
     return pair.aligned and real and around is not None and around[1] > 0 and neurons <= LARGEST
 
 
-class _Searches:
-    """All searches of one region, with the time that is left for them."""
+class Searches:
+    """All searches of one region, with the time that is left for them.
+
+    `multipliers` are those of goals that were reached: 0 the l2 norm, then every output from
+    above, then every one from below.
+    """
 
     def __init__(self, facts: DriftFacts, limit_seconds: float, watch: Watch) -> None:
+        """With nothing found yet."""
         self.facts, self.watch = facts, watch
+        self.multipliers = dict[int, Multipliers]()
         self.end = time.perf_counter() + limit_seconds
 
     def bounds(self, box: Interval) -> tuple[Interval, Tensor]:
@@ -108,6 +114,7 @@ class _Searches:
         unit = float((np.maximum(abs(lower), abs(upper)) ** 2).sum())
         proof = self._search(Products(drift, drift), unit, f"l2 norm of {len(lower)} outputs")
         norm = math.nextafter(math.sqrt(proof.upper), math.inf)
+        self._keep(0, proof)
         lower, upper = np.maximum(lower, -norm), np.minimum(upper, norm)
         ends = {-1: -lower, 1: upper}
         order = [(max(ends[-1][j], ends[1][j]), j) for j in range(len(lower))]
@@ -132,7 +139,14 @@ class _Searches:
         one = np.eye(1, value.shape[1])
         goal = Products(Forms(one, np.zeros_like(one)), Forms(value, error))
         proof = self._search(goal, known - shift, f"output {output}")
-        return proof, min(known, math.nextafter(proof.upper + shift, math.inf))
+        found = math.nextafter(proof.upper + shift, math.inf)
+        if found < known:
+            self._keep(1 + output + (0 if sign > 0 else len(rows.value)), proof)
+        return proof, min(known, found)
+
+    def _keep(self, goal: int, proof: Proof) -> None:
+        if proof.multipliers is not None:
+            self.multipliers[goal] = proof.multipliers
 
     def _search(self, goal: Products, unit: float, what: str) -> Proof:
         total = 100

@@ -2,6 +2,7 @@
 
 from lipcert.sdp.procedure.forms import Forms
 from lipcert.sdp.procedure.known import Known, Products, Stage
+from lipcert.sdp.procedure.proof import Multipliers
 from lipcert.sdp.procedure.search import Progress, Proof, search
 
-__all__ = ["Forms", "Known", "Products", "Progress", "Proof", "Stage", "search"]
+__all__ = ["Forms", "Known", "Multipliers", "Products", "Progress", "Proof", "Stage", "search"]
