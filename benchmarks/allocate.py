@@ -3,9 +3,9 @@
 For each network, D is first the drift that 6 or 4 bits everywhere certify: the allocation has the
 same certified drift, or less, in `allocated` bytes instead of `uniform`. Then D lies between (the
 geometric mean of two neighbours), as a drift that a user asks for does: uniform bits must be the
-wider of the two. Bytes are those of codes, scales and everything that stays float; `file` is what
-the ONNX file has, in which codes of 6 bits take 8 and codes of 2 bits take 4. `bits` lists the
-layers in their order.
+wider of the two. Bytes are those of codes, scales, widths and everything that stays float; `file`
+is what the ONNX file has, in which a layer's codes take 4 bits, or 8 where one has more. `bits` is
+the mean over the weights of each layer, in their order.
 """
 
 import math
@@ -42,7 +42,7 @@ class Case:
 def main() -> None:
     """One table."""
     report, path = begin("allocate", __doc__, FLAGS)
-    report.start("weight bits per layer against uniform bits, at equal certified drift")
+    report.start("weight bits per channel against uniform bits, at equal certified drift")
     for case in cases(report):
         rows(report, case)
     if path is not None:
@@ -99,7 +99,7 @@ def row(report: Report, case: Case, asked: str, allowed: float, uniform: int) ->
                 "allocated": made.size,
                 "saved %": 100 * (1 - made.size / uniform),
                 "file": made.file_sizes[1],
-                "bits": " ".join(str(layer.bits) for layer in made.layers),
+                "bits": " ".join(f"{np.mean(layer.bits):.1f}" for layer in made.layers),
                 "CPU s": time.process_time() - start,
             }
         )

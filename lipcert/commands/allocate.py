@@ -62,7 +62,7 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command are its parame
     out: Folder = Path("allocated"),
     as_json: Json = False,
 ) -> None:
-    """Quantise the weights of MODEL, each layer to as few bits as a proved drift allows."""
+    """Quantise the weights of MODEL, each channel to as few bits as a proved drift allows."""
     asked = Asked(inputs, eps, box, clip, norm, grid)
     with complaints() as errors:
         out.mkdir(parents=True, exist_ok=True)  # what cannot be saved is refused before work

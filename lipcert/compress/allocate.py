@@ -7,8 +7,9 @@ from tempfile import TemporaryDirectory
 from lipcert.certificate.certificate import Certificate
 from lipcert.certify import certify, fitting, load_pair
 from lipcert.compress.allocation import Allocation, Assigned, Uniform, drift_of
-from lipcert.compress.bench import Bench
-from lipcert.compress.codes import WIDTHS
+from lipcert.compress.bench import Bench, Chosen
+from lipcert.compress.channels import refined
+from lipcert.compress.codes import WIDTHS, Widths
 from lipcert.compress.layers import Layer, in_bytes
 from lipcert.compress.quantize import written
 from lipcert.compress.search import Bits, Knapsack, Option, search
@@ -31,8 +32,9 @@ def allocate(
 ) -> Allocation:
     """The smallest mixed-precision twin found whose drift is proved to be allowed.
 
-    Weights of Conv, Gemm and MatMul layers become codes of 8, 6, 4 or 2 bits with one scale per
-    output channel; everything else stays as it is. Every drift is certified by twin bounds on a
+    Weights of Conv, Gemm and MatMul layers become codes with one scale and one width of 8, 6, 4 or
+    2 bits per output channel; everything else stays as it is. Widths are chosen by channel where
+    the bound tells what each adds, else by layer. Every drift is certified by twin bounds on a
     file that was written and read back.
 
     Args:
@@ -59,16 +61,16 @@ def allocate(
     with TemporaryDirectory() as scratch:
         bench = Bench.of(source, region, placement, Path(scratch) / "candidate.onnx")
         uniform = _uniform(bench, max_drift, watch)
-        bits = _smallest(bench, uniform, max_drift, watch)
+        chosen = _smallest(bench, uniform, max_drift, watch)
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
-    target = written(bench.made(bits), place / f"{source.stem}.allocated.onnx")
+    target = written(bench.made(chosen), place / f"{source.stem}.allocated.onnx")
     proof = certify(
         load_pair(source, target), region, TwinBounds(budget=True), placement=placement, watch=watch
     )
     made = Allocation(
         max_drift=max_drift,
-        layers=tuple(_assigned(layer, bits[layer.name], proof) for layer in bench.layers),
+        layers=tuple(_assigned(layer, chosen[layer.name], proof) for layer in bench.layers),
         kept=bench.kept,
         other=bench.other,
         uniform=uniform,
@@ -88,8 +90,8 @@ def _uniform(bench: Bench, most: float, watch: Watch) -> tuple[Uniform, ...]:
     found: list[Uniform] = []
     for done, width in enumerate(WIDTHS):
         watch(f"certifying {width} bits everywhere", done, len(WIDTHS))
-        bits = bench.everywhere(width)
-        found.append(Uniform(width, bench.size(bits), bench.largest(bits)))
+        chosen = bench.everywhere(width)
+        found.append(Uniform(width, bench.size(chosen), bench.largest(chosen)))
         if found[-1].drift > most:
             break
     if len(found) == 1 and found[0].drift > most:
@@ -101,12 +103,28 @@ def _uniform(bench: Bench, most: float, watch: Watch) -> tuple[Uniform, ...]:
     return tuple(found)
 
 
-def _smallest(bench: Bench, uniform: tuple[Uniform, ...], most: float, watch: Watch) -> Bits:
-    """The smallest allocation found that is allowed, never larger than a uniform one."""
+def _smallest(bench: Bench, uniform: tuple[Uniform, ...], most: float, watch: Watch) -> Chosen:
+    """The smallest allocation found that is allowed, never larger than a uniform one.
+
+    By channel, or by layer where that finds nothing.
+    """
     start = [trial for trial in uniform if trial.drift <= most][-1]
+    everywhere = bench.everywhere(start.bits)
+    channels = refined(bench, everywhere, most, watch)
+    if bench.size(channels) < bench.size(everywhere):
+        return channels
+    return bench.spread(_by_layer(bench, start, most, watch))
+
+
+def _by_layer(bench: Bench, start: Uniform, most: float, watch: Watch) -> Bits:
+    """The smallest bits per layer found that are allowed."""
     knapsack = Knapsack(_options(bench, most, start.bits, watch))
-    bits = bench.everywhere(start.bits)
-    return search(knapsack, bench.largest, most, (bits, start.drift), watch)
+    bits = {layer.name: start.bits for layer in bench.layers}
+
+    def certified(found: Bits) -> float:
+        return bench.largest(bench.spread(found))
+
+    return search(knapsack, certified, most, (bits, start.drift), watch)
 
 
 def _options(bench: Bench, most: float, needed: int, watch: Watch) -> list[Option]:
@@ -116,15 +134,16 @@ def _options(bench: Bench, most: float, needed: int, watch: Watch) -> list[Optio
         for step, width in enumerate(WIDTHS):
             stage = f"certifying {layer.name} alone at {width} bits"
             watch(stage, place * len(WIDTHS) + step, len(bench.layers) * len(WIDTHS))
-            drift = bench.drift({layer.name: width})
-            options.append(Option(layer.name, width, layer.size(width), drift))
+            widths = layer.everywhere(width)
+            drift = bench.drift({layer.name: widths})
+            options.append(Option(layer.name, width, layer.size(widths), drift))
             if width <= needed and float(drift.magnitude().max()) > most:
                 break
     return options
 
 
-def _assigned(layer: Layer, bits: int, proof: Certificate) -> Assigned:
+def _assigned(layer: Layer, widths: Widths, proof: Certificate) -> Assigned:
     return Assigned(
-        layer.name, bits, layer.weight.size, in_bytes(layer.size(bits)),
+        layer.name, tuple(widths.tolist()), layer.weight.size, in_bytes(layer.size(widths)),
         drift_of(proof, layer.name), layer.fused,
     )  # fmt: skip

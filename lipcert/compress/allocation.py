@@ -1,4 +1,4 @@
-"""What came out of allocating bits: which layer has how many, and what that was proved to cost."""
+"""What came out of allocating bits: which channels have how many, and the proved drift."""
 
 import json
 from collections.abc import Mapping
@@ -18,16 +18,16 @@ class Assigned:
 
     Args:
         name: as `LayerGraph` names it.
-        bits: of every weight.
+        bits: of every output channel's weights.
         weights: how many.
-        size: bytes of codes and scales.
+        size: bytes of codes, scales and widths.
         drift: what its weights add to the certified drift, mean over the inputs; None where the
             bound was not split.
         fused: whether ONNX Runtime by default computes it with activations of 8 bits.
     """
 
     name: str
-    bits: int
+    bits: tuple[int, ...]
     weights: int
     size: int
     drift: float | None
@@ -51,7 +51,7 @@ class Uniform:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Allocation:
-    """Bits per layer, the file that has them, and the proof.
+    """Bits per channel, the file that has them, and the proof.
 
     Args:
         max_drift: what was allowed.
@@ -79,8 +79,8 @@ class Allocation:
         return path
 
     @property
-    def bits(self) -> Mapping[str, int]:
-        """Bits of every quantised layer's weights."""
+    def bits(self) -> Mapping[str, tuple[int, ...]]:
+        """Bits of every output channel of every quantised layer."""
         return {layer.name: layer.bits for layer in self.layers}
 
     @property
@@ -95,7 +95,7 @@ class Allocation:
 
     @property
     def file_sizes(self) -> tuple[int, int]:
-        """Bytes of both files, in which codes of 6 bits take 8 and codes of 2 bits take 4."""
+        """Bytes of both files; a layer's codes take 4 bits there, or 8 where one needs more."""
         return self.files[0].stat().st_size, self.files[1].stat().st_size
 
     @property

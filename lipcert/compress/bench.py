@@ -8,16 +8,18 @@ from pathlib import Path
 from onnx import ModelProto
 
 from lipcert.certify import load_pair
-from lipcert.compress.codes import Coded, every_width
+from lipcert.compress.codes import Coded, Widths, every_width, mixed
 from lipcert.compress.layers import Kept, Layer, in_bytes, layers_of, stored
 from lipcert.compress.quantize import opened, quantised, written
-from lipcert.compress.search import Bits
 from lipcert.errors import UnsupportedOp
+from lipcert.graph.pair import Pair
 from lipcert.methods.twin import TwinBounds
 from lipcert.numeric.placement import Placement
 from lipcert.read.onnx_file import BITS
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Region
+
+Chosen = Mapping[str, Widths]  # by layer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,31 +57,39 @@ class Bench:
         codes = {layer.name: every_width(layer.weight, layer.axis) for layer in layers}
         return cls(source, model, layers, kept, region, placement, scratch, codes)
 
-    def made(self, bits: Bits) -> ModelProto:
+    def made(self, chosen: Chosen) -> ModelProto:
         """The network with these layers quantised, the others float."""
         weights = {
-            layer.tensor: self.codes[layer.name][bits[layer.name]]
+            layer.tensor: mixed(self.codes[layer.name], chosen[layer.name])
             for layer in self.layers
-            if layer.name in bits
+            if layer.name in chosen
         }
         return quantised(self.model, weights)
 
-    def drift(self, bits: Bits) -> Interval:
+    def pair(self, chosen: Chosen) -> Pair:
+        """The original beside the file with these layers quantised, as it is read back."""
+        return load_pair(self.source, written(self.made(chosen), self.scratch))
+
+    def drift(self, chosen: Chosen) -> Interval:
         """Certified of the file as it is read back."""
-        pair = load_pair(self.source, written(self.made(bits), self.scratch))
-        return TwinBounds().certify(pair, self.region, self.placement).drift
+        return TwinBounds().certify(self.pair(chosen), self.region, self.placement).drift
 
-    def largest(self, bits: Bits) -> float:
+    def largest(self, chosen: Chosen) -> float:
         """Of every output all over the region; infinite where nothing was proved."""
-        return float(self.drift(bits).magnitude().max())
+        return float(self.drift(chosen).magnitude().max())
 
-    def everywhere(self, width: int) -> Bits:
-        """The same bits in every layer."""
-        return {layer.name: width for layer in self.layers}
+    def everywhere(self, width: int) -> Chosen:
+        """The same bits in every channel of every layer."""
+        return self.spread({layer.name: width for layer in self.layers})
 
-    def size(self, bits: Bits) -> int:
+    def spread(self, bits: Mapping[str, int]) -> Chosen:
+        """The same bits in every channel of a layer."""
+        named = {layer.name: layer for layer in self.layers}
+        return {name: named[name].everywhere(width) for name, width in bits.items()}
+
+    def size(self, chosen: Chosen) -> int:
         """Bytes of all tensors, codes packed at their width."""
-        return self.other + sum(in_bytes(layer.size(bits[layer.name])) for layer in self.layers)
+        return self.other + sum(in_bytes(layer.size(chosen[layer.name])) for layer in self.layers)
 
     @property
     def other(self) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int8
+from jaxtyping import Float, Int, Int8
 
 WIDTHS = (8, 6, 4, 2)  # bits of a code
 FRACTIONS = np.linspace(1.0, 0.2, 81)  # of the scale at which the largest weight saturates not
@@ -13,6 +13,7 @@ SMALLEST = 2.0**-100
 
 Weight = Float[np.ndarray, "..."]
 Scale = Float[np.ndarray, " channels"]
+Widths = Int[np.ndarray, " channels"]  # bits of each output channel's codes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,7 +24,7 @@ class Coded:
         codes: of the weight's shape, within the range of their width.
         scale: what one code step stands for, float32, positive.
         axis: the output channels'.
-        bits: width of a code.
+        bits: width of a code, of the widest where channels differ.
     """
 
     codes: Int8[np.ndarray, "..."]
@@ -55,6 +56,23 @@ def every_width(weight: Weight, axis: int) -> Mapping[int, Coded]:
         scales.append(closest_scale(weight, axis, bits, scales))
         found[bits] = coded(weight, axis, bits, scales[-1])
     return found
+
+
+def mixed(every: Mapping[int, Coded], widths: Widths) -> Coded:
+    """Codes with a width for each channel.
+
+    Args:
+        every: one weight's codes at each width that occurs.
+        widths: of the channels.
+    """
+    found = [every[width] for width in np.unique(widths).tolist()]
+    wide = found[-1]
+    codes, scale = wide.codes.copy(), wide.scale.copy()
+    for narrow in found[:-1]:
+        mine = widths == narrow.bits
+        places = (slice(None),) * wide.axis + (mine,)
+        codes[places], scale[mine] = narrow.codes[places], narrow.scale[mine]
+    return Coded(codes, scale, wide.axis, wide.bits)
 
 
 def coded(weight: Weight, axis: int, bits: int, scale: Scale) -> Coded:

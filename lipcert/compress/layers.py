@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from lipcert.compress.codes import WIDTHS, Weight
+from lipcert.compress.codes import WIDTHS, Weight, Widths
 
 KINDS = ("Conv", "Gemm", "MatMul")
 FLOAT_BITS = 32
+WIDTH_BITS, ONE_WIDTH_BITS = 2, 8  # of one channel's width in a list, of what all channels have
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,9 +37,19 @@ class Layer:
         """Output channels: one scale each."""
         return self.weight.shape[self.axis]
 
-    def size(self, bits: int) -> int:
-        """Bits of the weight's codes and their scales."""
-        return bits * self.weight.size + FLOAT_BITS * self.channels
+    def size(self, widths: Widths) -> int:
+        """Bits of the weight's codes, their scales, and their widths.
+
+        A byte tells the width of all channels, or that a list of their widths follows.
+        """
+        per_channel = self.weight.size // self.channels
+        listed = WIDTH_BITS * self.channels if len(np.unique(widths)) > 1 else 0
+        rest = ONE_WIDTH_BITS + listed + FLOAT_BITS * self.channels
+        return per_channel * int(widths.sum()) + rest
+
+    def everywhere(self, width: int) -> Widths:
+        """The same bits in every channel."""
+        return np.full(self.channels, width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +101,7 @@ def _layer(node: NodeProto, tensors: Mapping[str, TensorProto], model: ModelProt
         return Kept(name, f"its weight has {weight.ndim} axes")
     axis = _axis(node)
     layer = Layer(name, tensor, weight, axis, fused=node.op_type != "Conv" and axis == 1)
-    if layer.size(max(WIDTHS)) >= FLOAT_BITS * weight.size:
+    if layer.size(layer.everywhere(max(WIDTHS))) >= FLOAT_BITS * weight.size:
         return Kept(name, "its codes and scales would take more than its floats")
     return layer
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lipcert.methods.crown_rule import asked, per_channel
+from lipcert.methods.crown_rule import per_channel
+from lipcert.methods.recorded import recorded
 from lipcert.methods.twin_rule import AffineStep, Double, ElementwiseStep, TwinRule
 from lipcert.numeric.placement import Placement
 from lipcert.ops.dynamic_quantize import DynamicQuantize
@@ -21,31 +22,8 @@ from lipcert.ops.functional import Functional, Shape
 from lipcert.ops.quantize import Quantize
 from lipcert.sets.enclosure import Interval, Twin
 from lipcert.sets.share import Cause, Share
-from lipcert.walk.backward import Pull, Query, least
-from lipcert.walk.table import Rows, Table
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Recorded:
-    """A rule that keeps the states which it pulls."""
-
-    rule: TwinRule
-    states: dict[str, Double]
-
-    def widest(self) -> int:
-        return self.rule.widest()
-
-    def start(self, name: str, query: Query, rows: Rows) -> Pull[Double]:
-        shape, like = self.rule.nodes[name].original.shape, self.rule.support.hull.lower
-        return self.step(name, Double(asked(query, shape, like), None), rows)
-
-    def step(self, name: str, state: Double, rows: Rows) -> Pull[Double]:
-        self.states[name] = state
-        return self.rule.step(name, state, rows)
-
-    def finish(self, state: Double, rows: Rows) -> Tensor:
-        self.states[next(iter(self.rule.nodes))] = state
-        return self.rule.finish(state, rows)
+from lipcert.walk.backward import Query
+from lipcert.walk.table import Table
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,10 +67,9 @@ def _of_row(
     sign, index = (1, worst) if worst < sides.shape[1] else (-1, worst - sides.shape[1])
     one = torch.ones(1, dtype=torch.long, device=drift.lower.device)
     query = Query(row * one, index * one, sign * one)
-    recorded = _Recorded(rule, {})
-    names = tuple(rule.nodes)
-    bound = least(names, names[-1], query, recorded, placement)[0]
-    shares = _forward(seen, rule, recorded.states, row)
+    (bound,), kept = recorded(query, rule, placement)
+    states = {name: chunks[0] for name, chunks in kept.items()}
+    shares = _forward(seen, rule, states, row)
     rest = -bound - sum(shares.values(), torch.zeros_like(bound))
     return shares | {(Cause.ROUNDING, ""): rest}
 
