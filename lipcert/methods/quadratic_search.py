@@ -21,7 +21,7 @@ from lipcert.methods.quadratic_neuron import Lines, Terms, candidates, lines_of
 from lipcert.methods.tried import Tried
 
 CURVE, FLOOR = 0.003, 1e-4  # first curvature, least root, of a neuron's own units
-RATES = (0.03, 0.03, 0.15, 0.3, 0.1)  # of slopes, root, logarithm of shares, pull
+RATES = (0.18, 0.18, 0.9, 0.6, 0.2)  # of slopes, root, logarithm of shares, pull
 SOFT = 0.02  # first temperature of the neurons' minima, of their ranges
 MEANS = 0.9, 0.99  # of Adam's running means
 
