@@ -67,23 +67,20 @@ def search(known: Known, goal: Products, unit: float, limit_seconds: float, watc
     program = Scaled.of(known, goal, unit)
     if not program.usable:
         return NOTHING
-    best, least, interrupted = _followed(program, limit_seconds, watch)
-    proof = NOTHING if best is None else _proved(known, goal, program, best, least)
-    return replace(proof, interrupted=interrupted)
+    found, least, interrupted = _followed(program, limit_seconds, watch)
+    return replace(_proved(known, goal, program, found, least), interrupted=interrupted)
 
 
 def _followed(
     program: Scaled, limit_seconds: float, watch: Watch
-) -> tuple[Iterate | None, float, bool]:
-    """The last iterate, what the relaxation cannot beat, and whether the user stopped it."""
+) -> tuple[list[Iterate], float, bool]:
+    """All iterates, what the relaxation cannot beat, and whether the user stopped it."""
     began = time.perf_counter()
-    best, most, interrupted = None, math.inf, False
+    every, most, interrupted = list[Iterate](), math.inf, False
     try:
         for found in iterates(program):
-            best, most = (
-                found,
-                found.most,
-            )  # earlier ones may be wrong: they settle with the moments
+            every.append(found)
+            most = found.most  # earlier ones may be wrong: they settle with the moments
             least = program.unit / most
             watch(Progress(program.value(found.point), least))
             done = most <= found.point[0] * (1 + GAP)
@@ -94,15 +91,27 @@ def _followed(
         interrupted = True
     except np.linalg.LinAlgError:
         log.info("the search for multipliers ended: a factorisation failed")
-    return best, program.unit / most, interrupted
+    return every, program.unit / most, interrupted
 
 
-def _proved(known: Known, goal: Products, program: Scaled, best: Iterate, least: float) -> Proof:
-    """Raised on a geometric grid until the verification passes."""
-    value, multipliers = program.value(best.point), program.multipliers(best.point)
-    for inflation in INFLATIONS:
-        raised = value * (1 + inflation)
-        lifted = Multipliers(multipliers.ball * (1 + inflation / 2), multipliers.products)
-        if holds(known, goal, lifted, raised):
-            return Proof(raised, least, lifted, inflation)
-    return NOTHING
+def _proved(
+    known: Known, goal: Products, program: Scaled, found: list[Iterate], least: float
+) -> Proof:
+    """The least that is proved, each iterate raised on a geometric grid until it passes.
+
+    The last ones may lie too near to the boundary for the rounding of their own verification.
+    """
+    best = NOTHING
+    for iterate in reversed(found):
+        value, multipliers = program.value(iterate.point), program.multipliers(iterate.point)
+        for inflation in INFLATIONS:
+            raised = value * (1 + inflation)
+            if raised >= best.upper:
+                break
+            lifted = Multipliers(multipliers.ball * (1 + inflation / 2), multipliers.products)
+            if holds(known, goal, lifted, raised):
+                best = Proof(raised, least, lifted, inflation)
+                break
+        if value >= best.upper:
+            break
+    return best
