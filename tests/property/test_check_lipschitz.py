@@ -3,15 +3,20 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import checker_pairs
 import numpy as np
 import pytest
 from checker_pairs import conv_pair, dense_pair
+from onnx import helper
 
 import lipcert
 from lipcert.certificate.disk import load_lipschitz, write_lipschitz
 from lipcert.certificate.document import ArrayFacts, digest_of
 from lipcert.certificate.lipschitz import Constant, LipschitzDocument
 from lipcert.check import Answer, check
+from lipcert.check.lipschitz import bounded
+from lipcert.check.network import read
+from lipcert.check.reader import CannotCheckError
 from lipcert.lipschitz import Effort
 from lipcert.lipschitz.ascent import Ascent
 
@@ -134,3 +139,19 @@ def test_what_it_does_not_know_it_says(tmp_path: Path) -> None:
     region = lipcert.Ball.around(np.zeros((1, 4)), 0.1)
     place = lipcert.lipschitz(file, region=region, effort=QUICK).save(tmp_path / "local")
     assert check(place)[0] is Answer.CANNOT_CHECK
+
+
+@pytest.mark.parametrize("slope", [-2.0, 0.0, 0.3, 3.0])
+def test_slopes_outside_zero_and_one_are_refused(slope: float, tmp_path: Path) -> None:
+    """Multipliers that would prove 1.01 of a slope of 3, were it between 0 and 1."""
+    node = helper.make_node("LeakyRelu", ["input"], ["act"], alpha=slope)
+    last = helper.make_node("Gemm", ["act", "w"], ["output"])
+    one = {"w": np.eye(1, dtype=np.float32)}
+    steps = read(checker_pairs.saved(tmp_path / "f.onnx", [node, last], one, (1,)).read_bytes())
+    weights = {"act": (np.zeros(1, int), np.full(1, 2.0))}
+    if 0 <= slope <= 1:
+        assert bounded([steps], [weights], 1.01)
+        assert not bounded([steps], [weights], 0.99)
+    else:
+        with pytest.raises(CannotCheckError):
+            bounded([steps], [weights], 1.01)

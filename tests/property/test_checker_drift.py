@@ -15,7 +15,11 @@ import lipcert
 from lipcert.attacks.drift import DriftAttack
 from lipcert.certificate import Stored, load
 from lipcert.certificate.certificate import Certificate
+from lipcert.certificate.evidence import SlopeEvidence
 from lipcert.check import Answer, check
+from lipcert.check.claim import Regions, derived
+from lipcert.check.drift import Multiplied
+from lipcert.check.network import read
 from lipcert.graph.pair import Pair
 from lipcert.methods.sdp import DriftSdp
 
@@ -131,3 +135,21 @@ def test_what_is_verified_of_forged_multipliers_is_true(small: Stored) -> None:
         assert found is not Answer.CANNOT_CHECK
         verified += found is Answer.VERIFIED
     assert 0 < verified < 90
+
+
+def test_multipliers_of_logits_say_nothing_of_probabilities(honest: Stored) -> None:
+    stored, networks = honest, honest.document.provenance.networks
+    arrays = {name: array.astype(float) for name, array in stored.arrays.items()}
+    evidence = stored.document.evidence
+    assert isinstance(evidence, SlopeEvidence)
+    both = [read(Path(network.source).read_bytes()) for _, network in networks]
+    regions = Regions.of(stored.document.claim.region, arrays)
+    made = derived(both, regions, evidence, arrays, 0)[0]
+    proof = Multiplied.of(both, made, evidence, arrays, 0)
+    norm = stored.document.result.drift_norm
+    assert norm is not None
+    assert proof is not None
+    assert proof.proves(0, norm[0] or 0.0)
+    for steps in both:
+        steps.softmax = True
+    assert Multiplied.of(both, made, evidence, arrays, 0) is None
