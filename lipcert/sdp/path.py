@@ -250,6 +250,8 @@ def _stretched(barrier: Barrier, here: _Stand, step: _Step, found: _After, facto
     """The end of a share that is longer or shorter, as long as the merit falls."""
     for _ in range(STRETCHES):
         share = found.share * factor
+        if not step.linear and share * float(abs(step.change).max()) > LONGEST:
+            break
         inside = factor < 1 or barrier.at(step.end(here.point, share / RETREAT)) is not None
         other = _stand(barrier, here, step, share) if inside else None
         if other is None or other.merit >= found.stand.merit:
