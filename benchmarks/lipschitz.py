@@ -3,8 +3,9 @@
 One row per network and method. `upper` is proved where it says so, else what the method claims.
 `SDP lower`: no multipliers of LipSDP prove less; from the generic program a proved dual bound, from
 ours float64 arithmetic. Every task runs in a process of its own, within a limit of CPU seconds and
-of address space; a task that is stopped has no value, and a method that reached its limit on one
-network is left out on those that are no narrower and have no fewer neurons.
+of address space, the network read before; a task that is stopped has no value, and a method that
+reached its limit on one network is left out on those that are no narrower and have no fewer
+neurons.
 """
 
 import importlib
@@ -18,6 +19,7 @@ from benchmarks.mlps import Mlp, networks, seeded
 from benchmarks.peers.auto_lirpa import PeerMissingError
 from benchmarks.peers.eclipse import constant, eclipse
 from benchmarks.table import Cell, begin
+from lipcert.graph.layer_graph import LayerGraph
 from lipcert.read import read_module
 from lipcert.sdp import Chain, search
 from lipcert.sdp.generic import generic
@@ -28,9 +30,11 @@ FLAGS = {
     "small": "leave out networks of a thousand hidden neurons and more",
     "long": "ten minutes for every task instead of two",
     "ours": "leave out the other methods",
+    "clarabel": "leave out the other methods but Clarabel through cvxpy",
 }
 OURS = "ours"
 OWN = (OURS, "norm product")
+CLARABEL = "cvxpy + CLARABEL"
 GIB = 8
 SECONDS, LONG = 120, 600
 PATIENCE = 10  # seconds on the wall per CPU second: a busy machine stops nothing early
@@ -68,8 +72,8 @@ def main() -> None:
     stopped: dict[str, list[Mlp]] = {}
     for network in networks(small="small" in report.options.chosen):
         seconds = math.nan
-        for name, task in _tasks(network, limit):
-            if name not in OWN and "ours" in report.options.chosen:
+        for name, task in _tasks(network, _graph(network), limit):
+            if not _wanted(name, report.options.chosen):
                 continue
             beyond = [n for n in stopped.get(name, []) if _no_smaller(network, n)]
             if beyond:
@@ -82,56 +86,62 @@ def main() -> None:
                 seconds = found.cpu_seconds if found and name == OURS else seconds
                 row["over ours"] = found.cpu_seconds / seconds if found else None
             report.row(row)
-    missing = None if "ours" in report.options.chosen else _missing()
+    missing = None if report.options.chosen & {"ours", "clarabel"} else _missing()
     if missing is not None:
         report.say(f"\nECLipsE is left out: {missing}")
     if path is not None:
         report.save(path)
 
 
+def _wanted(name: str, chosen: frozenset[str]) -> bool:
+    if "clarabel" in chosen:
+        return name in (*OWN, CLARABEL)
+    return name in OWN or "ours" not in chosen
+
+
 def _import_all() -> None:
     """Once, before the tasks are forked: what importing takes is in no row."""
     for name in ("clarabel", "cvxpy", "scs"):
         importlib.import_module(name)
-    _chain(seeded(1, 2))
+    Chain.of(_graph(seeded(1, 2)))
 
 
-def _tasks(network: Mlp, limit: float) -> Iterator[tuple[str, Task]]:
+def _tasks(network: Mlp, graph: LayerGraph, limit: float) -> Iterator[tuple[str, Task]]:
     """Methods, ours first."""
-    yield OURS, lambda: _ours(network, limit)
+    yield OURS, lambda: _ours(graph, limit)
     yield "norm product", lambda: Answer(network.norm_product(), math.nan, False, "")
-    yield "generic, proved", lambda: _generic_proved(network, limit)
+    yield "generic, proved", lambda: _generic_proved(graph, limit)
     for solver in ("CLARABEL", "SCS"):
-        yield f"cvxpy + {solver}", lambda solver=solver: _generic(network, solver, limit)
+        yield f"cvxpy + {solver}", lambda solver=solver: _generic(graph, solver, limit)
     if _missing() is None:
         for method in ("ECLipsE", "ECLipsE_Fast"):
             yield method, lambda method=method: _peer(network, method)
 
 
-def _chain(network: Mlp) -> Chain:
-    return Chain.of(read_module(network.module(), (network.weights[0].shape[1],)))
+def _graph(network: Mlp) -> LayerGraph:
+    return read_module(network.module(), (network.weights[0].shape[1],))
 
 
-def _ours(network: Mlp, limit: float) -> Answer:
-    proof = search(_chain(network), limit_seconds=PATIENCE * limit)
+def _ours(graph: LayerGraph, limit: float) -> Answer:
+    proof = search(Chain.of(graph), limit_seconds=PATIENCE * limit)
     lower = proof.relaxation_lower if proof.relaxation_lower > 0 else math.nan
     return Answer(proof.upper, lower, True, f"inflated by {proof.inflation:.0e}")
 
 
-def _generic(network: Mlp, solver: str, limit: float) -> Answer:
+def _generic(graph: LayerGraph, solver: str, limit: float) -> Answer:
     """As a solver claims it."""
     candidate = solve(
-        generic(_chain(network)), Cvxpy(solver=solver), Limits(seconds=PATIENCE * limit)
+        generic(Chain.of(graph)), Cvxpy(solver=solver), Limits(seconds=PATIENCE * limit)
     )
     if candidate.x is None or candidate.status is Status.FAILED:
         return Answer(math.nan, math.nan, False, candidate.message)
     return Answer(math.sqrt(max(0.0, candidate.x[0])), math.nan, False, candidate.message)
 
 
-def _generic_proved(network: Mlp, limit: float) -> Answer:
+def _generic_proved(graph: LayerGraph, limit: float) -> Answer:
     """Clarabel, both sides proved."""
     proved, candidate = prove(
-        generic(_chain(network)), "clarabel", Limits(seconds=PATIENCE * limit)
+        generic(Chain.of(graph)), "clarabel", Limits(seconds=PATIENCE * limit)
     )
     upper, lower = (math.sqrt(max(0.0, side)) for side in (proved.upper, proved.lower))
     return Answer(upper, lower or math.nan, math.isfinite(upper), candidate.message)
