@@ -49,11 +49,18 @@ def write_lipschitz(
 
 
 def located(path: str | Path) -> Path:
-    """The JSON of what lies at a path: of a certificate or, in a folder without, of constants."""
+    """The JSON of what lies at a path: of a certificate or, in a folder without, of constants.
+
+    Raises:
+        BadFile: a folder without either.
+    """
     place = Path(path)
     if not place.is_dir():
         return place
-    return place / (FACTS if (place / FACTS).exists() else CONSTANTS)
+    found = [place / name for name in (FACTS, CONSTANTS) if (place / name).exists()]
+    if not found:
+        raise BadFile(f"{place}: there is no {FACTS} and no {CONSTANTS} in it")
+    return found[0]
 
 
 def load(path: str | Path) -> Stored:
