@@ -14,7 +14,8 @@ from lipcert.check import operation as op
 from lipcert.check.operation import Activation, Array, Ball, Box, Index, Linear, Mask
 from lipcert.check.reader import INPUT, CannotCheckError, Step, Steps, need
 
-CHUNK = 2**19  # coefficients that are held at once
+CHUNK = 2**19  # coefficients that are held at once, but for
+TOGETHER = 128  # entries of one place
 IDENTITY = Activation(-np.inf, np.inf)
 
 
@@ -142,48 +143,75 @@ class Derivation:
         self.affine(name, [y, z], maps, np.zeros((count, 1)))
 
     def tighten(self, name: str, mask: Mask) -> Box:
-        """A box walked back where the mask is true."""
+        """A box walked back where the mask is true, place by place: neighbours read the same."""
         self.boxes[name] = lower, upper = self.boxes[name][0].copy(), self.boxes[name][1].copy()
         widths = [m.index.size for r in self.relations.values() for m in r.maps]
-        places, most = np.flatnonzero(mask), max(1, CHUNK // max(widths, default=1))
-        for first in range(0, len(places), most):
-            some = places[first : first + most]
-            rows = np.zeros((len(lower), 2 * len(some)))
-            rows[np.repeat(some, 2), np.arange(2 * len(some))] = np.tile([1.0, -1.0], len(some))
-            least = self.least(name, rows)
+        count, maps = len(lower), self.relations[name].maps
+        spots = maps[0].index.shape[2] if maps else 1
+        most = max(CHUNK // max(widths, default=1), min(TOGETHER, count // spots))
+        found = np.flatnonzero(mask)
+        found = found[np.argsort(found % spots, kind="stable")]
+        for first in range(0, len(found), most):
+            some = np.sort(found[first : first + most])
+            least = self.least(
+                name, np.repeat(np.eye(len(some)), 2, 1) * ([1.0, -1.0] * len(some)), some
+            )
             lower[some, 0] = np.maximum(lower[some, 0], least[0::2])
             upper[some, 0] = np.minimum(upper[some, 0], -least[1::2])
         return lower, upper
 
-    def least(self, start: str, rows: Array) -> Array:
-        """Lower bounds (columns,) of coefficients (entries, columns) times a value.
+    def least(self, start: str, rows: Array, support: Index | None = None) -> Array:
+        """Lower bounds (columns,) of coefficients (entries, columns) times some entries, or all.
 
         Kept true at every step: waiting coefficients times their values, plus total, less slack,
         is below what was asked for.
         """
-        waiting, total, slack = {start: rows}, np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
+        total, slack = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
+        waiting = {start: (np.arange(len(rows)) if support is None else support, rows)}
         for name, relation in reversed(self.relations.items()):
             if name not in waiting:
                 continue
-            rows = waiting.pop(name)
-            loss = np.broadcast_to(relation.loss, (len(rows), 1))[:, 0]
+            some, rows = waiting.pop(name)
+            loss, low, high = (
+                np.broadcast_to(fact, self.boxes[name][0].shape)[some, 0]
+                for fact in (relation.loss, relation.constants[0], relation.constants[-1])
+            )
             slack = slack + loss @ np.abs(rows) * op.SLACK
-            low, high = relation.constants[0][:, 0], relation.constants[-1][:, 0]
             if relation.maps:
-                total, parts = op.down(total + low @ rows), [m.adjoint(rows) for m in relation.maps]
+                total = op.down(total + low @ rows)
+                parts = [pulled(linear, some, rows) for linear in relation.maps]
             else:
                 more, less = np.maximum(rows, 0), np.minimum(rows, 0)
                 across = low @ more + high @ less
                 if name == INPUT and self.ball is not None:
                     reach = op.length(rows) * self.ball[1]
-                    across = np.maximum(across, self.ball[0][:, 0] @ rows - op.up(reach))
+                    across = np.maximum(across, self.ball[0][some, 0] @ rows - op.up(reach))
                 total = op.down(total + across)
-                parts = [more * below + less * above for below, above in relation.slopes]
+                parts = [(some, more * s[0][some] + less * s[1][some]) for s in relation.slopes]
             for source, part in zip(relation.inputs, parts, strict=True):
-                both = waiting[source] + part if source in waiting else part
-                lost = op.size(self.boxes[source])[:, 0] @ np.abs(both)
+                both = joined(waiting[source], part) if source in waiting else part
+                lost = op.size(self.boxes[source])[both[0], 0] @ np.abs(both[1])
                 slack, waiting[source] = slack + lost * (2 * op.UNIT * op.SLACK), both
         return op.down(total - slack * op.SLACK - op.TINY)
+
+
+Rows = tuple[Index, Array]  # coefficients (some entries, columns) of a value's entries, in order
+
+
+def pulled(linear: Linear, some: Index, rows: Array) -> Rows:
+    """Coefficients on what a map reads."""
+    if len(some) == linear.index.shape[2] * linear.weight.shape[0] * linear.weight.shape[1]:
+        return np.arange(linear.size), linear.adjoint(rows)
+    entries, part, reads = linear.within(some)
+    return reads, part.adjoint(op.among(entries, some, rows))
+
+
+def joined(first: Rows, second: Rows) -> Rows:
+    """A sum."""
+    if np.array_equal(first[0], second[0]):
+        return first[0], first[1] + second[1]
+    both = np.union1d(first[0], second[0])
+    return both, op.among(both, *first) + op.among(both, *second)
 
 
 def wanted(steps: Steps, name: str, box: Box) -> Mask:

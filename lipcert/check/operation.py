@@ -92,6 +92,15 @@ class Linear:
             total += wide[place]
         return total
 
+    def within(self, support: Index) -> tuple[Index, "Linear", Index]:
+        """Entries that go with some, whole places at once; the map to these; all that it reads."""
+        places, blocks = self.index.shape[2], self.weight.shape[0] * self.weight.shape[1]
+        some = np.unique(support % places)
+        reads, index = np.unique(self.index[:, :, some], return_inverse=True)
+        count = len(reads) - int(reads[-1] == self.size)
+        part = Linear(self.weight, index.reshape(*self.index.shape[:2], -1), count, self.error)
+        return (np.arange(blocks)[:, None] * places + some).ravel(), part, reads[:count]
+
     @functools.cached_property
     def readers(self) -> Index:
         """Where `index` reads each input, (most, size), filled up with a place beyond."""
@@ -108,6 +117,15 @@ class Linear:
     def terms(self) -> int:
         """Most products in a sum, in either direction."""
         return max(self.weight.shape[2], self.weight.shape[1] * len(self.readers))
+
+
+def among(wide: Index, support: Index, rows: Array) -> Array:
+    """Rows of some entries, with zeros for the others of more entries, both in order."""
+    if len(wide) == len(support):
+        return rows
+    found = np.zeros((len(wide), rows.shape[1]))
+    found[np.searchsorted(wide, support)] = rows
+    return found
 
 
 def _with_zero(rows: Array) -> Array:

@@ -10,7 +10,7 @@ SPACE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, token
          tokenize.ENDMARKER}  # fmt: skip
 READS = ("network.py", "reader.py", "layers.py", "codes.py")  # ONNX files, into sums of linear maps
 FORMS = ("form.py", "lipschitz.py", "drift.py")  # for whoever asks for semidefinite bounds
-MOST_THAT_PROVES, MOST_THAT_READS, MOST_OF_FORMS = 510, 360, 280
+MOST_THAT_PROVES, MOST_THAT_READS, MOST_OF_FORMS = 520, 360, 280
 
 
 def code_lines(source: str) -> int:
