@@ -1,6 +1,5 @@
 """Dynamically quantised networks are evaluated bit for bit as ONNX Runtime runs them."""
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,7 +61,6 @@ def convolutional(folder: Path) -> Path:
 
 
 def quantised(source: Path, weights: QuantType, *, per_channel: bool = False) -> Path:
-    logging.getLogger().setLevel(logging.ERROR)  # the quantiser's hint to preprocess
     target = source.with_name("dynamic.onnx")
     quantize_dynamic(source, target, weight_type=weights, per_channel=per_channel)
     return target

@@ -1,6 +1,5 @@
 """Dynamic quantisation: facts hold for every row of a box, bounds contain the runtime."""
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,7 +55,6 @@ def single(path: Path, source: Path) -> Path:
 @pytest.fixture(scope="module", params=["per tensor", "per channel"])
 def digits(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped network, quantised dynamically; no pair of its products saturates."""
-    logging.getLogger().setLevel(logging.ERROR)  # the quantiser's hint to preprocess
     folder = tmp_path_factory.mktemp("dynamic")
     fixed = single(folder / "fixed.onnx", DIGITS / "model.onnx")
     whole = request.param == "per tensor"

@@ -1,6 +1,5 @@
 """Codes made of each row, and pair sums that saturate: bounds contain the evaluator's outputs."""
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +57,6 @@ def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     opsets = [helper.make_opsetid("", 17)]
     source, target = folder / "float.onnx", folder / "dynamic.onnx"
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), source)
-    logging.getLogger().setLevel(logging.ERROR)  # the quantiser's hint to preprocess
     whole = request.param == "per tensor"
     quantize_dynamic(source, target, weight_type=QuantType.QInt8, per_channel=not whole)
     return source, target
