@@ -79,9 +79,9 @@ class Field:
 
 def on_device(region: Region, device: torch.device) -> Region:
     """The same region with its tensors on a device."""
-    found = ((f.name, getattr(region, f.name)) for f in fields(region))  # type: ignore[arg-type]
+    found = ((f.name, getattr(region, f.name)) for f in fields(region))  # type: ignore[arg-type] - all are
     moved = {name: value.to(device) for name, value in found if isinstance(value, Tensor)}
-    return replace(region, **moved)  # type: ignore[type-var]
+    return replace(region, **moved)  # type: ignore[type-var] - dataclasses
 
 
 def _member(region: Region, points: Tensor, rows: Tensor) -> Tensor:

@@ -23,14 +23,14 @@ def signed(document: Kind, key: Path) -> Kind:
     """
     try:
         from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - optional
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+        from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415 - optional
     except ImportError as error:
         raise MissingPackage("signing: install lipcert[sign] or cryptography") from error
     try:
         private = serialization.load_pem_private_key(key.read_bytes(), None)
     except (OSError, ValueError, TypeError) as error:
         raise BadFile(f"{key}: not a private key in PEM without a passphrase ({error})") from error
-    if not isinstance(private, Ed25519PrivateKey):
+    if not isinstance(private, ed25519.Ed25519PrivateKey):
         raise BadFile(f"{key}: not an Ed25519 key")
     signature = Signature(
         public_key=private.public_key().public_bytes_raw().hex(),
@@ -47,12 +47,14 @@ def verifies(document: Sealed) -> bool:
     """
     try:
         from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - optional
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
+        from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415 - optional
     except ImportError as error:
         raise MissingPackage("signatures: install lipcert[sign] or cryptography") from error
     assert document.signature is not None
     try:
-        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(document.signature.public_key))
+        key = ed25519.Ed25519PublicKey.from_public_bytes(
+            bytes.fromhex(document.signature.public_key)
+        )
         key.verify(bytes.fromhex(document.signature.value), _message(document))
     except (InvalidSignature, ValueError):
         return False

@@ -115,6 +115,7 @@ class Derivation:
         act, source = (one.act, one.inputs[0]) if both else (IDENTITY, one.name)
         if act is None or len(self.boxes[y][0]) != len(kept):
             raise ValueError(f"partners that do not fit at {name}")
+        act = act.at(kept)
         whole, f = (i and "f:" + i for i in (source, one.name))
         z, drift, change = (prefix + name for prefix in ("z:", "y-z:", "D:"))
         choice, every = (

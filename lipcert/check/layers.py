@@ -57,10 +57,8 @@ def windows(net: Reader, shape: Sequence[int], kernel: Sequence[int]) -> tuple[A
 def average(net: Reader, x: Step, part: str = "") -> Step:
     """Sums over windows, channel by channel, over as many taps as there are, or all."""
     net.only(ceil_mode=0)
-    kernel, padding = (
-        net.left.pop("kernel_shape", x.shape[1:]),
-        net.left.pop("count_include_pad", 0),
-    )
+    kernel = net.left.pop("kernel_shape", x.shape[1:])
+    padding = net.left.pop("count_include_pad", 0)
     index, sizes = windows(net, x.shape, kernel)
     count = int(np.prod(x.shape))
     taps = np.sum((index < count) | bool(padding), 1, keepdims=True).reshape(x.shape[0], *sizes)
@@ -162,13 +160,9 @@ def greatest(net: Reader, x: Step) -> Step:
         net.left = {
             k: v[axis :: len(kernel)] if isinstance(v, list) else v for k, v in given.items()
         }
-        index, inside = (
-            (found := windows(net, (1, size), kernel[axis : axis + 1])[0][0]),
-            found < size,
-        )
-        need(
-            len(x.shape) == len(kernel) + 1 and inside.any(0).all(), "a window in the padding alone"
-        )
+        index = windows(net, (1, size), kernel[axis : axis + 1])[0][0]
+        inside, fits = index < size, len(x.shape) == len(kernel) + 1
+        need(fits and inside.any(0).all(), "a window in the padding alone")
         early = np.arange(len(index))[:, None] < inside.argmax(0)
         ends = np.where(inside, index, size).min(0), np.where(inside, index, 0).max(0)
         index = np.where(inside, index, np.where(early, *ends))

@@ -7,7 +7,7 @@ and Stability of Numerical Algorithms, 2nd ed., sec. 3.1 (gamma_n) and 3.5.
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -97,7 +97,7 @@ class Linear:
         places, blocks = self.index.shape[2], self.weight.shape[0] * self.weight.shape[1]
         some = np.unique(support % places)
         reads, index = np.unique(self.index[:, :, some], return_inverse=True)
-        count = len(reads) - int(reads[-1] == self.size)
+        count = int(np.sum(reads < self.size))
         part = Linear(self.weight, index.reshape(*self.index.shape[:2], -1), count, self.error)
         return (np.arange(blocks)[:, None] * places + some).ravel(), part, reads[:count]
 
@@ -109,7 +109,7 @@ class Linear:
         order = order[: np.searchsorted(flat[order], self.size)]
         counts = np.bincount(flat[order], minlength=self.size)
         rank = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-        table = np.full((max(1, counts.max()), self.size), flat.size)
+        table = np.full((max(1, counts.max(initial=0)), self.size), flat.size)
         table[rank, flat[order]] = order
         return table
 
@@ -163,6 +163,11 @@ class Activation:
     high: float
     scale: float | None = None
     below: Array | float = 0.0
+
+    def at(self, places: Index) -> "Activation":
+        """Of a few entries."""
+        below = np.asarray(self.below)
+        return replace(self, below=below[places]) if below.ndim else self
 
     def of(self, x: Array) -> Array:
         """Values without a scale."""

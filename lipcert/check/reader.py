@@ -106,14 +106,10 @@ class Reader:
             for step, ends in zip(given[:data], itertools.pairwise(starts), strict=True)
         ]
         made = computed(node, [*places, *given[data:]], self.opset)
-        return (
-            made
-            if node.op_type == "Shape"
-            else [
-                self.taken(name, given[:data], starts, found)
-                for name, found in zip(node.output, made, strict=True)
-            ]
-        )
+        if node.op_type == "Shape":
+            return made
+        named = zip(node.output, made, strict=True)
+        return [self.taken(name, given[:data], starts, found) for name, found in named]
 
     def taken(self, name: str, steps: Sequence[Step], starts: Sequence[int], places: Any) -> Step:
         """A new step of entries of others, which lie at places from `starts` on; at 0 is zero."""

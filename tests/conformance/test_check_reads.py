@@ -13,7 +13,7 @@ from lipcert.check import Answer, check
 from lipcert.check.claim import evaluated
 from lipcert.check.network import read
 from lipcert.check.reader import CannotCheckError
-from tests.conformance.operator_cases import CASES, Case, rand
+from tests.conformance.operator_cases import CASES, Case, chain, rand
 from tests.conformance.test_read_qoperator import BLOCK, CNN, TYPES, Model, quantised
 
 REFUSED = {
@@ -65,3 +65,19 @@ def test_certificates_of_quantised_files_are_verified(
         Answer.VERIFIED,
         "every bound over 2 regions was derived again",
     )
+
+
+def test_places_that_read_padding_alone(onnx_file: Callable[..., Path], tmp_path: Path) -> None:
+    """A map that is padded by more than a window, so that some walks end in zeros."""
+    nodes = chain(("Pad", "x p", "wide"), ("Conv", "wide w b", "c"), ("Relu", "c", "r"),
+                  ("Conv", "r v", "y"))  # fmt: skip
+    tensors = {"p": np.array([0, 0, 2, 2, 0, 0, 2, 2]), "w": rand(2, 1, 1, 1), "b": rand(2),
+               "v": rand(1, 2, 3, 3)}  # fmt: skip
+    files = [onnx_file(nodes, tensors, ("N", 1, 3, 3)), tmp_path / "g.onnx"]
+    files[0] = files[0].rename(tmp_path / "f.onnx")
+    few = tensors | {"w": np.round(tensors["w"], 1), "v": np.round(tensors["v"], 1)}
+    onnx_file(nodes, few, ("N", 1, 3, 3)).rename(files[1])
+    region = lipcert.Box.around(rand(1, 1, 3, 3).astype(float), 0.3)
+    attack = DriftAttack(steps=3, restarts=1)
+    certificate = lipcert.certify(lipcert.load_pair(*files), region, attack=attack)
+    assert check(certificate.save(tmp_path / "out"))[0] is Answer.VERIFIED
