@@ -79,10 +79,8 @@ def derived(networks: Sequence[Steps], regions: Regions, evidence: SlopeEvidence
     box = regions.lower[row].reshape(-1, 1), regions.upper[row].reshape(-1, 1)
     made = Derivation(box, slopes, regions.ball(row))
     f, g = made.enclose("f:", networks[0]), made.enclose("g:", networks[1])
-    again, every = (
-        made.compare(networks[0], networks[1], partners),
-        np.ones(made.boxes[f][0].shape, bool),
-    )
+    again = made.compare(networks[0], networks[1], partners)
+    every = np.ones(made.boxes[f][0].shape, bool)
     found = {"original": made.tighten(f, every), "compressed": made.tighten(g, every)}
     made.subtract("apart", g, f)
     made.subtract("drift", again, f)

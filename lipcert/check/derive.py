@@ -63,9 +63,8 @@ class Derivation:
         """A value between planes."""
         slopes = self.slopes[name]
         parts = [op.size(s) * op.size(self.boxes[i]) for s, i in zip(slopes, inputs, strict=True)]
-        self.add(
-            name, box, Relation(inputs, (), slopes, ends, np.zeros(1) + sum(parts) * 16 * op.UNIT)
-        )
+        loss = np.zeros(1) + sum(parts) * 16 * op.UNIT
+        self.add(name, box, Relation(inputs, (), slopes, ends, loss))
 
     def add(self, name: str, box: Box, relation: Relation) -> None:
         """Something that depends on earlier values; nothing is wider than what is known."""
@@ -118,10 +117,8 @@ class Derivation:
         act = act.at(kept)
         whole, f = (i and "f:" + i for i in (source, one.name))
         z, drift, change = (prefix + name for prefix in ("z:", "y-z:", "D:"))
-        choice, every = (
-            op.move(kept, len(self.boxes[whole][0])),
-            op.move(np.arange(len(kept)), len(kept)),
-        )
+        choice = op.move(kept, len(self.boxes[whole][0]))
+        every = op.move(np.arange(len(kept)), len(kept))
         self.affine(z, [whole], [choice], np.zeros((len(kept), 1)))
         self.subtract(drift, y, z)
         (z_low, z_high), (y_low, y_high) = z_box, y_box = self.boxes[z], self.boxes[y]
@@ -154,9 +151,8 @@ class Derivation:
         found = found[np.argsort(found % spots, kind="stable")]
         for first in range(0, len(found), most):
             some = np.sort(found[first : first + most])
-            least = self.least(
-                name, np.repeat(np.eye(len(some)), 2, 1) * ([1.0, -1.0] * len(some)), some
-            )
+            rows = np.repeat(np.eye(len(some)), 2, 1) * ([1.0, -1.0] * len(some))
+            least = self.least(name, rows, some)
             lower[some, 0] = np.maximum(lower[some, 0], least[0::2])
             upper[some, 0] = np.minimum(upper[some, 0], -least[1::2])
         return lower, upper
