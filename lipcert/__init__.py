@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lipcert.compress.allocation import Allocation
     from lipcert.errors import LipcertError
     from lipcert.graph.pair import Pair
-    from lipcert.lipschitz import lipschitz
+    from lipcert.lipschitz import lipschitz, lipschitz_by_output
     from lipcert.numeric.placement import Placement
     from lipcert.sets.region import Ball, Box, Grid
 
@@ -30,6 +30,7 @@ __all__ = [
     "allocate",
     "certify",
     "lipschitz",
+    "lipschitz_by_output",
     "load_pair",
 ]
 _PLACES = {
@@ -45,6 +46,7 @@ _PLACES = {
     "allocate": "compress.allocate",
     "certify": "certify",
     "lipschitz": "lipschitz",
+    "lipschitz_by_output": "lipschitz",
     "load_pair": "certify",
 }
 

@@ -12,6 +12,7 @@ import typer
 from lipcert import methods
 from lipcert.graph.semantics import Semantics
 from lipcert.lipschitz.norm import Norm as Metric
+from lipcert.lipschitz.outputs import Outputs
 from lipcert.methods.base import Method
 from lipcert.read import read_inputs
 from lipcert.sets.region import Ball, Box, Grid, Region
@@ -130,6 +131,12 @@ Threads = Annotated[
 ]
 Budget = Annotated[
     bool, typer.Option("--budget", help="Split the bound by source; twin bounds only.")
+]
+Read = Annotated[
+    Outputs | None,
+    typer.Option(
+        "--outputs", help="Of each output, or of differences of two, instead of all jointly."
+    ),
 ]
 Out = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Save the result there: JSON and arrays.")

@@ -9,9 +9,11 @@ which is not verified.
 import contextlib
 import importlib
 import io
+import math
 from collections.abc import Sequence
 
 from torch import Tensor
+from torch.linalg import LinAlgError
 
 from benchmarks.peers.auto_lirpa import PeerMissingError
 
@@ -25,13 +27,19 @@ def constant(weights: Sequence[Tensor], method: str) -> tuple[float, str]:
         weights: (outputs, inputs) of each layer, float64.
         method: "ECLipsE" or "ECLipsE_Fast".
 
+    Returns:
+        NaN where its arithmetic broke down.
+
     Raises:
         PeerMissingError: where it is not installed.
     """
     said = io.StringIO()
     estimator = eclipse().LipConstEstimator(weights=list(weights))
-    with contextlib.redirect_stdout(said):
-        value = float(estimator.estimate(method))
+    try:
+        with contextlib.redirect_stdout(said):
+            value = float(estimator.estimate(method))
+    except LinAlgError:
+        return math.nan, "failed: a singular matrix"
     return value, "fell back" if "Falling back" in said.getvalue() else ""
 
 

@@ -10,6 +10,9 @@ import lipcert
 from lipcert.attacks.drift import DriftAttack
 from lipcert.graph.layer_graph import LayerGraph
 from lipcert.lipschitz.ascent import Ascent
+from lipcert.lipschitz.bound import LipschitzBound, PairBounds
+from lipcert.lipschitz.outputs import OutputBounds, lipschitz_by_output
+from lipcert.lipschitz.outputs_view import outputs_table
 from lipcert.lipschitz.prove import LIMIT_SECONDS, Effort
 from lipcert.lipschitz.store import document_of
 from lipcert.lipschitz.sweep import Swept
@@ -29,6 +32,7 @@ from lipcert.options import (
     Model,
     Other,
     Out,
+    Read,
     Seed,
     Sweeping,
     Threads,
@@ -52,8 +56,11 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command are its parame
     as_json: Json = False,
     seed: Seed = 0,
     sweep: Sweeping = False,
+    outputs: Read = None,
 ) -> None:
     """Bound the Lipschitz constant of MODEL, over all inputs or over regions."""
+    if sweep and outputs is not None:
+        raise typer.BadParameter("--sweep bounds all outputs jointly: leave --outputs out")
     asked = Asked.maybe(inputs, eps, box, clip, norm)
     if sweep:
         _swept(model, compressed, asked, (norm, limit, seed, threads), (out, as_json))
@@ -67,15 +74,27 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command are its parame
         region = None if asked is None else asked.region(shape)
         effort = Effort(limit, Ascent(seed=seed))
         with bar(errors) as watch:
-            result = lipcert.lipschitz(
-                network, norm=norm, region=region, effort=effort, watch=watch
-            )
+            if outputs is None:
+                made = lipcert.lipschitz(
+                    network, norm=norm, region=region, effort=effort, watch=watch
+                )
+            else:
+                made = lipschitz_by_output(
+                    network, outputs, norm=norm, region=region, effort=effort, watch=watch
+                )
         if as_json:
-            typer.echo(document_of(result.parts())[0].model_dump_json(indent=2))
+            typer.echo(_json(made))
         else:
-            output().print(lipschitz_table(result.parts()))
+            single = isinstance(made, OutputBounds)
+            output().print(outputs_table(made) if single else lipschitz_table(made.parts()))
         if out is not None:
-            say(f"saved: {result.save(out)}", errors if as_json else output())
+            say(f"saved: {made.save(out)}", errors if as_json else output())
+
+
+def _json(made: LipschitzBound | PairBounds | OutputBounds) -> str:
+    if isinstance(made, OutputBounds):
+        return json.dumps(made.facts(), indent=2, allow_nan=False)
+    return document_of(made.parts())[0].model_dump_json(indent=2)
 
 
 def _swept(

@@ -5,6 +5,8 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
+from lipcert.errors import BadInput
+
 
 class Norm(StrEnum):
     """The l_p norm of inputs and outputs alike."""
@@ -12,6 +14,18 @@ class Norm(StrEnum):
     ONE = "1"
     TWO = "2"
     MAX = "inf"
+
+    @classmethod
+    def named(cls, order: float | str) -> "Norm":
+        """The norm of an order.
+
+        Raises:
+            BadInput: it is none of these.
+        """
+        try:
+            return cls(f"{float(order):g}")
+        except ValueError as error:
+            raise BadInput(f"lipschitz: the norm must be 1, 2 or inf, got {order}") from error
 
     @property
     def order(self) -> float:

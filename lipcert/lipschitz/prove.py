@@ -1,11 +1,13 @@
 """One call from a network, or a pair, to its Lipschitz constants."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import overload
 
 import torch
 
+from lipcert.certificate.lipschitz import Role
 from lipcert.certify import Network, read_network
 from lipcert.errors import BadInput
 from lipcert.graph.layer_graph import LayerGraph
@@ -95,27 +97,55 @@ def lipschitz(
         Unsound: an observation contradicts a bound: a bug of ours.
     """
     with noted() as interrupt:
-        asked = Asked(_norm(norm), region, effort or Effort(), watch, interrupt)
-        if isinstance(network, Pair):
-            return _of_pair(_alone(network), asked)
+        asked = Asked(Norm.named(norm), region, effort or Effort(), watch, interrupt)
+        found = bounds_of(parts_of(network, shape, asked), asked)
+    return PairBounds(**found) if isinstance(network, Pair) else found["network"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """What is bounded in one role.
+
+    Args:
+        graph: simplified.
+        slopes: sectors of its activations.
+        read: before anything was folded; None for a difference.
+    """
+
+    graph: LayerGraph
+    slopes: Slopes
+    read: LayerGraph | None
+
+
+def parts_of(
+    network: Network | LayerGraph | Pair, shape: tuple[int, ...] | None, asked: "Asked"
+) -> dict[Role, Part]:
+    """One network; or two and their difference, whose activations are those of both."""
+    if not isinstance(network, Pair):
         read = network if isinstance(network, LayerGraph) else read_network(network, shape)
         graph = simplify(read)
-        return _bound(graph, _slopes(graph, asked), asked, read)
-
-
-def _of_pair(network: Pair, asked: "Asked") -> PairBounds:
-    """Of f, of g and of their difference, whose activations are those of both."""
-    graphs = (network.original, network.compressed)
-    first, second = (_slopes(graph, asked) for graph in graphs)
+        return {"network": Part(graph, _slopes(graph, asked), read)}
+    pair = _alone(network)
+    f, g = pair.original, pair.compressed
+    first, second = (_slopes(graph, asked) for graph in (f, g))
     both = {f"original:{name}": sector for name, sector in first.items()}
     both |= {f"compressed:{name}": sector for name, sector in second.items()}
-    read = network.read or graphs
-    original = _bound(network.original, first, asked, read[0])
-    compressed = _bound(network.compressed, second, asked, read[1])
-    total = up(original.upper_per_region + compressed.upper_per_region)
-    difference = _bound(network.joined(), both, asked, None)
-    difference = replace(difference, proofs={**difference.proofs, SUM: Proved(total)})
-    return PairBounds(original, compressed, difference)
+    read = pair.read or (f, g)
+    return {
+        "original": Part(f, first, read[0]),
+        "compressed": Part(g, second, read[1]),
+        "difference": Part(pair.joined(), both, None),
+    }
+
+
+def bounds_of(parts: Mapping[Role, Part], asked: "Asked") -> dict[Role, LipschitzBound]:
+    """Of all parts; a difference has no more than both of its networks together."""
+    found: dict[Role, LipschitzBound] = {role: _bound(p, asked) for role, p in parts.items()}
+    if "difference" in found:
+        last, both = found["difference"], (found["original"], found["compressed"])
+        total = up(both[0].upper_per_region + both[1].upper_per_region)
+        found["difference"] = replace(last, proofs={**last.proofs, SUM: Proved(total)})
+    return found
 
 
 def _alone(pair: Pair) -> Pair:
@@ -140,13 +170,6 @@ class Asked:
     interrupt: Interrupt
 
 
-def _norm(order: float | str) -> Norm:
-    try:
-        return Norm(f"{float(order):g}")
-    except ValueError as error:
-        raise BadInput(f"lipschitz: the norm must be 1, 2 or inf, got {order}") from error
-
-
 def _slopes(graph: LayerGraph, asked: Asked) -> Slopes:
     """Sectors of every activation over the region."""
     region = asked.region
@@ -159,21 +182,19 @@ def _slopes(graph: LayerGraph, asked: Asked) -> Slopes:
             f"{graph.source} reads {graph.input.shape}"
         )
     with direct_arithmetic():
-        return within(_body(graph), region, asked.effort.placement, asked.watch)
+        return within(body_of(graph), region, asked.effort.placement, asked.watch)
 
 
-def _body(graph: LayerGraph) -> LayerGraph:
+def body_of(graph: LayerGraph) -> LayerGraph:
     """Without a softmax at its end."""
     if isinstance(graph.output.op, Softmax):
         return replace(graph, nodes=graph.nodes[:-1])
     return graph
 
 
-def _bound(
-    graph: LayerGraph, slopes: Slopes, asked: Asked, read: LayerGraph | None
-) -> LipschitzBound:
-    """Of a graph; `read` is the network before anything was folded, if it is one."""
-    effort = asked.effort
+def _bound(part: Part, asked: Asked) -> LipschitzBound:
+    """Of one part."""
+    graph, slopes, read, effort = part.graph, part.slopes, part.read, asked.effort
     start = time.perf_counter()
     with direct_arithmetic():
         proofs = _proofs(graph, slopes, asked)
@@ -191,7 +212,7 @@ def _bound(
 
 def _proofs(graph: LayerGraph, slopes: Slopes, asked: Asked) -> dict[str, Proved]:
     """What every relaxation that applies proves."""
-    body, effort = _body(graph), asked.effort
+    body, effort = body_of(graph), asked.effort
     factor = 1.0 if body is graph else softmax_gain()
     rows = 1 if asked.region is None else asked.region.batch
     smooth, steps = _without_steps(slopes, rows)
