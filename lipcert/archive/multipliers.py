@@ -62,7 +62,7 @@ def searched(networks: tuple[Steps, Steps], made: Derivation, drift: Box, limit_
         return None
     reads = {p + s.name: s.inputs[0] and p + s.inputs[0] for p in steps for s in steps[p] if s.act}
     kept = {
-        p + s.name: np.flatnonzero(s.act.corners(made.boxes[reads[p + s.name]])[1])
+        p + s.name: np.flatnonzero(s.act.bent(made.boxes[reads[p + s.name]]))
         for p in steps
         for s in steps[p]
         if s.act

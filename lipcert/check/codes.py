@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from lipcert.check.curve import Scalar
 from lipcert.check.layers import average, conv, dense, leaky, summed
+from lipcert.check.named import sigmoid
 from lipcert.check.operation import Activation, Array
 from lipcert.check.reader import Coded, Reader, Step, need
 
@@ -27,10 +29,10 @@ def quantise(net: Reader, x: Step, scale: Array, zero: Array | None = None) -> C
     return x, how
 
 
-def idle(act: Activation | None, low: float, high: float) -> bool:
+def idle(act: Scalar | None, low: float, high: float) -> bool:
     """Whether an activation only does what a quantiser's saturation between these does too."""
     return (
-        act is not None
+        isinstance(act, Activation)
         and act.scale is None
         and not np.any(act.below)
         and act.low <= low
@@ -98,6 +100,7 @@ RULES: dict[str, Any] = {
     OWN + "QGemm": (lambda n, *g: q_product(n, dense, g[:6], g[6:7], g[7:]), *LAYER, *[MAYBE] * 3),
     OWN + "QLinearAdd": (q_add, *[(tuple, A), A, MAYBE] * 2, *GRID),
     OWN + "QLinearLeakyRelu": (q_same(leaky), tuple, *GRID, *GRID),
+    OWN + "QLinearSigmoid": (q_same(sigmoid), tuple, *GRID, *GRID),
     OWN + "QLinearAveragePool": (q_same(average), tuple, *GRID, *GRID),
     OWN + "QLinearGlobalAveragePool": (q_same(average), tuple, *GRID, *GRID),
 }  # fmt: skip

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lipcert.check import operation as op
+from lipcert.check.curve import Scalar, difference
 from lipcert.check.operation import Activation, Array, Ball, Box, Index, Linear, Mask
 from lipcert.check.reader import INPUT, CannotCheckError, Step, Steps, need
 
@@ -109,7 +110,7 @@ class Derivation:
             self.boxes[name], again[step.name] = self.boxes["g:" + step.name], name
         return again[list(g)[-1]]
 
-    def couple(self, name: str, y: str, g: Activation, one: Step, both: bool, kept: Index) -> None:
+    def couple(self, name: str, y: str, g: Scalar, one: Step, both: bool, kept: Index) -> None:
         """Planes in place of the difference of two activations."""
         act, source = (one.act, one.inputs[0]) if both else (IDENTITY, one.name)
         if act is None or len(self.boxes[y][0]) != len(kept):
@@ -124,12 +125,12 @@ class Derivation:
         (z_low, z_high), (y_low, y_high) = z_box, y_box = self.boxes[z], self.boxes[y]
         hull = np.minimum(z_low, y_low), np.maximum(z_high, y_high)
         if both:
-            self.tighten(drift, act.corners(hull)[1] | g.corners(hull)[1])
+            self.tighten(drift, act.bent(hull) | g.bent(hull))
         gaps = self.boxes[drift]
         y_box = op.meet(y_box, (op.down(z_low + gaps[0]), op.up(z_high + gaps[1])))
         z_box = op.meet(z_box, op.minus(y_box, gaps))
         boxes, (below, above) = (z_box, y_box, gaps), zip(*self.slopes[change], strict=True)
-        ends = op.gap(act, g, boxes, below)[0], op.gap(act, g, boxes, above)[1]
+        ends = difference(act, g, boxes, below)[0], difference(act, g, boxes, above)[1]
         box = op.minus(g.remainder(y_box, 0.0), act.remainder(z_box, 0.0))
         self.between(change, [drift, z], ends, box)
         self.affine(name, [change, f], [every, choice], np.zeros((len(kept), 1)))
@@ -214,5 +215,5 @@ def joined(first: Rows, second: Rows) -> Rows:
 def wanted(steps: Steps, name: str, box: Box) -> Mask:
     """Entries whose tighter box would tighten an activation, perhaps one behind another."""
     acts = [(s.name, s.act) for s in steps.values() if s.act is not None and name in s.inputs]
-    masks = [a.corners(box)[1] | wanted(steps, made, a.remainder(box, 0.0)) for made, a in acts]
+    masks = [a.bent(box) | wanted(steps, made, a.remainder(box, 0.0)) for made, a in acts]
     return np.any([np.zeros(box[0].shape, bool), *masks], 0)

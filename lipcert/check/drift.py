@@ -52,12 +52,13 @@ class Facts:
     def neurons(self, prefix: str, step: Step, reads: Rows) -> Rows:
         """An activation; entries without a coordinate make a multiple of how far they read."""
         act, name, centre = step.act, prefix + step.name, reads.matrix[:, :1].copy()
-        assert act is not None
-        need(act.scale is None and not np.any(act.below), f"{name}: neither a ReLU nor a clip")
+        fine = isinstance(act, Activation) and act.scale is None and not np.any(act.below)
+        need(fine, f"{name}: neither a ReLU nor a clip")
+        assert isinstance(act, Activation)
         low, high = self.made.boxes[step.inputs[0] and prefix + step.inputs[0]]
         hull, kept = (np.minimum(low, centre), np.maximum(high, centre)), self.kept.get(name, NONE)
         steep = (act.low <= hull[0]) & (hull[1] <= act.high)
-        loose = steep | act.corners(hull)[1]
+        loose = steep | act.bent(hull)
         moved = reads.shifted(-centre).times(steep.astype(float), loose.astype(float))
         moved = moved.replaced(kept, self.used)
         self.used += len(kept)

@@ -112,7 +112,8 @@ def times(net: Reader, x: Any, y: Any) -> Step:
 def over(net: Reader, x: Step, y: Array) -> Step:
     """Div by a constant."""
     need(y.astype(float).all(), "a division by zero")
-    return scaled(net, x, 1 / constant(x, y), error=2 * UNIT)
+    exact = (np.abs(np.frexp(y.astype(float))[0]) == 0.5).all()
+    return scaled(net, x, 1 / constant(x, y), error=0.0 if exact else 2 * UNIT)
 
 
 def cast(net: Reader, x: Step) -> Step:

@@ -14,7 +14,7 @@ from lipcert.certificate.lipschitz import Constant, LipschitzDocument, Role
 from lipcert.check.claim import Arrays, evaluated
 from lipcert.check.form import Form, Rows, followed
 from lipcert.check.network import opened
-from lipcert.check.operation import Array, Index, down, minus, size, up
+from lipcert.check.operation import Activation, Array, Index, down, minus, size, up
 from lipcert.check.reader import INPUT, Step, Steps, hold, need
 
 LARGEST = 6000  # increments
@@ -39,9 +39,10 @@ class Increments:
 
     def neurons(self, step: Step, reads: Rows, kept: Index, weight: Array) -> Rows:
         """An activation: u (v - u) with these weights; others make some share of what they read."""
-        assert step.act is not None
-        below = np.asarray(step.act.below)
-        fine = step.act.scale is None and ((below >= 0) & (below <= 1)).all()
+        act = step.act
+        need(isinstance(act, Activation) and act.scale is None, f"{step.name}: no ReLU, no clip")
+        assert isinstance(act, Activation)
+        fine = (np.asarray(act.below) >= 0).all() and (np.asarray(act.below) <= 1).all()
         need(fine, f"{step.name}: slopes that are not between 0 and 1")
         fits = len(set(kept.tolist()) & set(range(len(reads.matrix)))) == len(kept) == len(weight)
         need(fits, f"multipliers of another shape at {step.name}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto, numpy_helper
 
-from lipcert.check import codes, layers
+from lipcert.check import codes, layers, named
 from lipcert.check.reader import INPUT, Reader, Step, Steps, hold, need
 
 
@@ -35,7 +35,7 @@ def read(data: bytes) -> Steps:
     start = Step(INPUT, (), shape, (), np.zeros(1), None)
     net = Reader({"": None} | stored | {source.name: start}, Steps({INPUT: start}), opsets[0])
     for node in graph.node:
-        net.read(node, layers.RULES | codes.RULES)
+        net.read(node, layers.RULES | codes.RULES | named.RULES)
     last = list(net.steps.values())[-1]
     need(net.known.get(output.name) is last is not start, "an output that is not the last value")
     kept = {last.name: last}

@@ -193,6 +193,10 @@ class Activation:
         saturates = (lower < self.scale * self.low) | (upper > self.scale * self.high)
         return [(x, self.scale * c) for x, c in found], many & (saturates | (last < first + 4))
 
+    def bent(self, box: Box) -> Mask:
+        """Where a tighter box would help."""
+        return self.corners(box)[1]
+
     def remainder(self, box: Box, slope: Array | float) -> Box:
         """Enclosure of `value(x) - slope x` over a box; any slope will do."""
         low, high = np.inf, -np.inf
@@ -206,14 +210,10 @@ class Activation:
 def gap(f: Activation, g: Activation, boxes: Sequence[Box], slopes: Sequence[Array]) -> Box:
     """Enclosure of `g(y) - f(z) - s (y - z) - t z` over boxes of z, y and y - z.
 
-    Where one is a clamp, it is extreme on the lines through its knots, through the ends of its box
-    and along the ends of y - z, and there at corners of the other one. Else both are taken apart.
+    One is a clamp: it is extreme on the lines through its knots, through the ends of its box and
+    along the ends of y - z, and there at corners of the other one.
     """
     (z, y, drift), (s, t) = boxes, slopes
-    if f.scale is not None and g.scale is not None:
-        low, high = minus(g.remainder(y, s), f.remainder(z, s - t))
-        slip = 4 * UNIT * (np.abs(s) + np.abs(t)) * size(z) + TINY
-        return down(low - slip), up(high + slip)
     seen = _extremes(f, z, g, y, drift)
     if f.scale is not None:
         seen = _extremes(g, y, f, z, (-drift[1], -drift[0]))

@@ -9,7 +9,8 @@ import numpy as np
 from onnx import NodeProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from lipcert.check.operation import LARGEST, Activation, Array, Linear, move
+from lipcert.check.curve import Scalar
+from lipcert.check.operation import LARGEST, Array, Linear, move
 
 INPUT = ""  # what the input is called, of either network
 MOVES = {"Shape", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather",
@@ -42,7 +43,7 @@ class Step:
     shape: Sequence[int]
     maps: Sequence[Linear]
     bias: Array
-    act: Activation | None
+    act: Scalar | None
 
 
 Coded = tuple[Step, object]  # codes behind QuantizeLinear: the rounded value, and its grid
@@ -121,7 +122,7 @@ class Reader:
         return self.emit(places.shape[1:], steps, maps)
 
     def emit(self, shape: Sequence[int], inputs: Sequence[Step], maps: Sequence[Linear] = (),
-             bias: Any = 0.0, act: Activation | None = None, part: str = "") -> Step:  # fmt: skip
+             bias: Any = 0.0, act: Scalar | None = None, part: str = "") -> Step:  # fmt: skip
         """A new step, named by the tensor that the node makes, or a part of its work."""
         name = self.name + part
         need(0 < np.prod(shape) <= LARGEST and name not in self.steps, f"{name} of shape {shape}")
