@@ -21,6 +21,7 @@ from lipcert.lipschitz.bound import PairBounds
 from lipcert.lipschitz.norm import Norm
 from lipcert.lipschitz.prove import Effort, lipschitz
 from lipcert.sets.region import Region
+from lipcert.walk.interrupt import noted
 from lipcert.walk.progress import Watch, quiet
 
 BITS = (8, 7, 6, 5, 4, 3, 2)
@@ -136,6 +137,8 @@ def sweep(
 ) -> Sweep:
     """Constants and drift of a network beside each of its compressed variants.
 
+    The first Ctrl-C ends it after the variant at hand, whose searches give their best so far.
+
     Args:
         source: an ONNX file; every weight that can become codes does, all with the same bits.
         asked: of every variant; all inputs in the l2 norm by default.
@@ -149,7 +152,7 @@ def sweep(
     path, asked, amounts = Path(source), asked or Swept(), amounts or Amounts()
     found: list[Variant] = []
     total = len(amounts.bits) + len(amounts.zeros)
-    with TemporaryDirectory() as scratch:
+    with TemporaryDirectory() as scratch, noted() as interrupt:
         for change, amount, model in _models(path, amounts):
             what = f"{amount:g} bits" if change == "bits" else f"{amount:.0%} zeros"
             done = len(found)
@@ -160,6 +163,8 @@ def sweep(
             watch(what, done, total)
             pair = load_pair(path, written(model, Path(scratch) / f"{change}{amount:g}.onnx"))
             found.append(_variant((change, amount), pair, asked, told))
+            if interrupt.pressed:
+                break
     return Sweep(path, asked.norm, asked.region, tuple(found))
 
 

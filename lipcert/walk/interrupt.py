@@ -30,13 +30,22 @@ class Interrupt:
         return told
 
 
+_around = list[Interrupt]()  # of the work that is under way in the main thread
+
+
 @contextmanager
 def noted() -> Generator[Interrupt]:
-    """The first Ctrl-C is noted, a second one interrupts as ever; in the main thread only."""
-    interrupt = Interrupt()
+    """The first Ctrl-C is noted, a second one interrupts as ever; in the main thread only.
+
+    Work that is part of other such work shares its interrupt.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield interrupt
+        yield Interrupt()
         return
+    if _around:
+        yield _around[-1]
+        return
+    interrupt = Interrupt()
     before = signal.getsignal(signal.SIGINT)
 
     def press(_number: int, _frame: FrameType | None) -> None:
@@ -45,7 +54,9 @@ def noted() -> Generator[Interrupt]:
         log.warning("interrupted: proving the best so far (Ctrl-C again to abandon it)")
 
     signal.signal(signal.SIGINT, press)
+    _around.append(interrupt)
     try:
         yield interrupt
     finally:
+        _around.pop()
         signal.signal(signal.SIGINT, before)

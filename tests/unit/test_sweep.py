@@ -1,6 +1,7 @@
 """Sweeps over bits and zeros: files, tables, the picture."""
 
 import csv
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +44,21 @@ def model(tmp_path: Path) -> Path:
     path = tmp_path / "model.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
     return path
+
+
+def test_ctrl_c_ends_a_sweep_after_the_variant_at_hand(model: Path) -> None:
+    told: list[str] = []
+
+    def press(stage: str, _done: int, _total: int) -> None:
+        told.append(stage)
+        if len(told) == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    made = sweep(model, Swept(effort=QUICK), FEW, press)
+    assert len(made.variants) == 1
+    assert np.isfinite(made.variants[0].bounds.compressed.upper)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.29, 0.5, 1.0])
