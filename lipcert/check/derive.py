@@ -131,7 +131,7 @@ class Derivation:
         z_box = op.meet(z_box, op.minus(y_box, gaps))
         boxes, (below, above) = (z_box, y_box, gaps), zip(*self.slopes[change], strict=True)
         ends = difference(act, g, boxes, below)[0], difference(act, g, boxes, above)[1]
-        box = op.minus(g.remainder(y_box, 0.0), act.remainder(z_box, 0.0))
+        box = difference(act, g, boxes, (0 * y_low, 0 * y_low))
         self.between(change, [drift, z], ends, box)
         self.affine(name, [change, f], [every, choice], np.zeros((len(kept), 1)))
 
@@ -161,15 +161,41 @@ class Derivation:
     def least(self, start: str, rows: Array, support: Index | None = None) -> Array:
         """Lower bounds (columns,) of coefficients (entries, columns) times some entries, or all.
 
+        The better one of a walk to the input, and of one through sums of sums alone.
+        """
+        waiting = {start: (np.arange(len(rows)) if support is None else support, rows)}
+        order = [name for name in reversed(self.relations) if name != INPUT]
+        sums = [name for name in order if self.relations[name].maps]
+        twice = set(sums) & set(self.relations[start].inputs)
+        met = self.walk(waiting, sums if twice else ())
+        near = self.across(waiting)
+        far = op.down(self.walk(waiting, order) + self.across(waiting))
+        return op.down(met + np.maximum(near, far))
+
+    def across(self, waiting: Mapping[str, "Rows"]) -> Array:
+        """Lower bounds (columns,) of what is waiting, by boxes and the ball alone."""
+        total, slack = np.zeros(1), np.zeros(1)
+        for name, (some, rows) in waiting.items():
+            low, high = (end[some, 0] for end in self.boxes[name])
+            least = low @ np.maximum(rows, 0) + high @ np.minimum(rows, 0)
+            if name == INPUT and self.ball is not None:
+                reach = op.length(rows) * self.ball[1]
+                least = np.maximum(least, self.ball[0][some, 0] @ rows - op.up(reach))
+            total = op.down(total + least)
+            slack = slack + op.gamma(2 * len(some) + 16) * (op.size((low, high)) @ np.abs(rows))
+        return op.down(total - slack * op.SLACK - op.TINY)
+
+    def walk(self, waiting: dict[str, "Rows"], names: Sequence[str]) -> Array:
+        """What is met (columns,) where waiting coefficients are pulled through some values.
+
         Kept true at every step: waiting coefficients times their values, plus total, less slack,
         is below what was asked for.
         """
-        total, slack = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
-        waiting = {start: (np.arange(len(rows)) if support is None else support, rows)}
-        for name, relation in reversed(self.relations.items()):
+        total, slack = np.zeros(1), np.zeros(1)
+        for name in names:
             if name not in waiting:
                 continue
-            some, rows = waiting.pop(name)
+            relation, (some, rows) = self.relations[name], waiting.pop(name)
             loss, low, high = (
                 np.broadcast_to(fact, self.boxes[name][0].shape)[some, 0]
                 for fact in (relation.loss, relation.constants[0], relation.constants[-1])
@@ -180,11 +206,7 @@ class Derivation:
                 parts = [pulled(linear, some, rows) for linear in relation.maps]
             else:
                 more, less = np.maximum(rows, 0), np.minimum(rows, 0)
-                across = low @ more + high @ less
-                if name == INPUT and self.ball is not None:
-                    reach = op.length(rows) * self.ball[1]
-                    across = np.maximum(across, self.ball[0][some, 0] @ rows - op.up(reach))
-                total = op.down(total + across)
+                total = op.down(total + (low @ more + high @ less))
                 parts = [(some, more * s[0][some] + less * s[1][some]) for s in relation.slopes]
             for source, part in zip(relation.inputs, parts, strict=True):
                 both = joined(waiting[source], part) if source in waiting else part

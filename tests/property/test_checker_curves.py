@@ -62,17 +62,20 @@ def network(path: Path, form: str, weights: list[np.ndarray], scale: float | Non
 
 
 def pair_of(folder: Path, form: str, kind: str, rng: np.random.Generator) -> tuple[Path, Path]:
-    """A network and its twin: fewer bits, codes between the layers, or some weights less."""
+    """A network and its twin: fewer bits, codes in between, some weights or a neuron less."""
     sizes = zip(WIDTHS[1:], WIDTHS[:-1], strict=True)
     weights = [rng.normal(size=s).astype(np.float32) * 0.8 for s in sizes]
     few = [rounded(w, 6) for w in weights]
     if kind == "pruned":
         few = [np.where(np.abs(w) < 0.2, 0, w).astype(np.float32) for w in weights]
+    if kind == "channel":
+        few = [np.delete(weights[0], 2, 0), np.delete(weights[1], 2, 1), weights[2]]
     f = network(folder / "f.onnx", form, weights)
     return f, network(folder / "g.onnx", form, few, 0.02 if kind == "codes" else None)
 
 
-CASES = [*itertools.product(FORMS, ["codes", "pruned"]), ("tanh", "bits"), ("silu", "bits")]
+CASES = [*itertools.product(FORMS, ["codes", "pruned"]), ("erf", "bits"), ("tanh", "channel"),
+         ("gelu", "channel")]  # fmt: skip
 
 
 @pytest.mark.parametrize(("form", "kind"), CASES)
