@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from checker_forgery import resealed, tightened
 from checker_pairs import rounded, saved
 from onnx import NodeProto, helper
+from torch import nn
 
 import lipcert
 from lipcert.attacks.drift import DriftAttack
@@ -74,8 +76,9 @@ def pair_of(folder: Path, form: str, kind: str, rng: np.random.Generator) -> tup
     return f, network(folder / "g.onnx", form, few, 0.02 if kind == "codes" else None)
 
 
-CASES = [*itertools.product(FORMS, ["codes", "pruned"]), ("erf", "bits"), ("tanh", "channel"),
-         ("gelu", "channel")]  # fmt: skip
+KINDS = ("codes", "pruned", "bits")
+CASES = [*zip(FORMS, itertools.cycle(KINDS), strict=False), ("gelu", "codes"), ("silu", "pruned"),
+         ("tanh", "channel"), ("gelu", "channel")]  # fmt: skip
 
 
 @pytest.mark.parametrize(("form", "kind"), CASES)
@@ -93,3 +96,25 @@ def test_what_is_proved_is_verified(tmp_path: Path, form: str, kind: str) -> Non
     assert max(told.max_drift) <= 1.001 * float(made.max_drift.max())
     resealed(stored, result=tightened(told, 0.99, None))
     assert check(stored.path)[0] is Answer.NOT_VERIFIED
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", [nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.Hardswish])
+def test_what_torch_exports_is_verified(tmp_path: Path, kind: type[nn.Module]) -> None:
+    torch.manual_seed(len(kind.__name__))
+    net = nn.Sequential(
+        nn.Conv2d(1, 3, 3, padding=1, stride=2), kind(), nn.Conv2d(3, 3, 3, groups=3), kind(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3),
+    )  # fmt: skip
+    inputs = torch.randn(1, 1, 6, 6)
+    files = tmp_path / "f.onnx", tmp_path / "g.onnx"
+    for file in files:
+        torch.onnx.export(net.eval(), (inputs,), file, dynamo=False, opset_version=17)
+        for weight in net.parameters():
+            weight.data = torch.from_numpy(rounded(weight.detach().numpy(), 6))
+    region = lipcert.Box.around(inputs.double().numpy(), 0.1)
+    attack = DriftAttack(steps=3, restarts=1)
+    made = lipcert.certify(lipcert.load_pair(*files), region, attack=attack)
+    stored = load(made.save(tmp_path / "out"))
+    assert check(stored.path)[0] is Answer.VERIFIED
+    assert max(stored.document.result.max_drift) <= 1.001 * float(made.max_drift.max())
