@@ -85,7 +85,7 @@ def q_same(rule: Any) -> Any:
     """An operator on codes alone."""
 
     def made(net: Reader, *given: Any) -> Coded:
-        net.only(channels_last=0)
+        net.only(channels_last=0, ceil_mode=0)
         return quantise(net, rule(net, dequantise(net, *given[:3]), part=".exact"), *given[3:])
 
     return made

@@ -18,6 +18,19 @@ def dense(net: Reader, x: Step, weight: Array, bias: Any = None, part: str = "")
     return conv(net, x, weight, None if bias is None else bias.ravel(), part)
 
 
+def matmul(net: Reader, x: Step, weight: Array) -> Step:
+    """A product with a matrix, row by row."""
+    *many, width = x.shape
+    if not many:
+        return dense(net, x, weight)
+    need(weight.ndim == 2 and len(weight) == width, "a product with other than a matrix")
+    places = np.arange(int(np.prod(x.shape))).reshape(1, -1, width).swapaxes(1, 2)
+    linear = Linear(weight.T[None].astype(float), places, places.size)
+    columns = net.emit((weight.shape[1], places.shape[2]), [x], [linear], part=".columns")
+    order = np.arange(int(np.prod(columns.shape))).reshape(columns.shape).T
+    return net.emit((*many, weight.shape[1]), [columns], [move(order, order.size)])
+
+
 def conv(net: Reader, x: Step, weight: Array, bias: Any = None, part: str = "") -> Step:
     """A cross-correlation with zero padding over any axes."""
     kernel, groups = weight.shape[2:], net.left.pop("group", 1)
@@ -46,6 +59,9 @@ def windows(net: Reader, shape: Sequence[int], kernel: Sequence[int]) -> tuple[A
         pads = less + more if how == b"SAME_UPPER" else more + less
     else:
         need(how in (b"NOTSET", b"VALID"), f"auto_pad {how}")
+        if net.left.pop("ceil_mode", 0):
+            need(how == b"NOTSET", "padding by itself, with windows that stick out")
+            pads = ceiled(pads, spans, shape[1:], strides)
     edges = [(0, 0), *zip(pads[:rank], pads[rank:], strict=True)]
     places = np.pad(np.arange(count).reshape(shape), edges, constant_values=count)
     found = sliding_window_view(places, spans, tuple(range(1, rank + 1)))
@@ -54,11 +70,24 @@ def windows(net: Reader, shape: Sequence[int], kernel: Sequence[int]) -> tuple[A
     return found.reshape(shape[0], int(np.prod(sizes)), -1).swapaxes(1, 2), sizes
 
 
+def ceiled(pads: Sequence[int], spans: Sequence[int], sizes: Sequence[int],
+           strides: Sequence[int]) -> Sequence[int]:  # fmt: skip
+    """More padding behind for a last window, unless it would start there."""
+    found, rank = [*pads], len(spans)
+    for k, (span, size, stride) in enumerate(zip(spans, sizes, strides, strict=True)):
+        room = pads[k] + size + pads[rank + k] - span
+        start = -(-room // stride) * stride
+        found[rank + k] += start - room if start < pads[k] + size else 0
+    return found
+
+
 def average(net: Reader, x: Step, part: str = "") -> Step:
     """Sums over windows, channel by channel, over as many taps as there are, or all."""
-    net.only(ceil_mode=0)
     kernel = net.left.pop("kernel_shape", x.shape[1:])
     padding = net.left.pop("count_include_pad", 0)
+    if net.left.get("ceil_mode"):
+        need(not (padding and any(net.left.get("pads", ()))), "a mean that counts some padding")
+        padding = 0
     index, sizes = windows(net, x.shape, kernel)
     count = int(np.prod(x.shape))
     taps = np.sum((index < count) | bool(padding), 1, keepdims=True).reshape(x.shape[0], *sizes)
@@ -155,7 +184,7 @@ def leaky(net: Reader, x: Step, slope: Any = None, part: str = "") -> Step:
 
 def greatest(net: Reader, x: Step) -> Step:
     """MaxPool, axis by axis; taps in the padding repeat the nearest one inside."""
-    net.only(ceil_mode=0, storage_order=0)
+    net.only(storage_order=0)
     kernel, given = net.left.pop("kernel_shape"), net.left
     for axis, size in enumerate(x.shape[1:]):
         net.left = {
@@ -198,7 +227,7 @@ def softmax(net: Reader, x: Step) -> Step:
 
 A, MAYBE, STORED = np.ndarray, (np.ndarray, type(None)), (np.ndarray, Step)
 RULES: dict[str, Any] = {
-    "Gemm": (dense, Step, A, MAYBE), "MatMul": (dense, Step, A), "Conv": (conv, Step, A, MAYBE),
+    "Gemm": (dense, Step, A, MAYBE), "MatMul": (matmul, Step, A), "Conv": (conv, Step, A, MAYBE),
     "AveragePool": (average, Step), "GlobalAveragePool": (average, Step),
     "ReduceMean": (mean, Step, A), "MaxPool": (greatest, Step),
     "BatchNormalization": (normalise, Step, A, A, A, A),

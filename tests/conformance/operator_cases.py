@@ -98,6 +98,8 @@ POOLS = [
     Case("average pool counts pads",
          one("AveragePool", kernel_shape=[3, 3], pads=[1, 2, 0, 1], count_include_pad=1)),
     Case("average pool ceil", one("AveragePool", **POOL, ceil_mode=1), opset=19),
+    Case("average pool ceil without pads",
+         one("AveragePool", **POOL, ceil_mode=1, count_include_pad=1), opset=19),
     Case("average pool ceil counts pads",
          one("AveragePool", **POOL, ceil_mode=1, pads=[1, 0, 1, 1], count_include_pad=1),
          opset=19),
