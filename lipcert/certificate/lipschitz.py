@@ -37,7 +37,7 @@ class Multipliers(Model):
         method: the relaxation whose LMI it is.
         row: of the region.
         node: the activation.
-        neurons: its flat coordinates, or channels, that are variables of the program.
+        neurons: its flat coordinates that are variables of the program.
         weights: a multiplier for each.
     """
 
@@ -65,7 +65,8 @@ class Constant(Model):
         upper_by_method: what each relaxation proved, the largest of all rows.
         first: inputs x that show `observed_per_region`, (rows, *shape).
         second: inputs x' that do.
-        multipliers: what a proof by LipSDP rests on.
+        multipliers: what proofs by LipSDP rest on; rows without any follow from derivatives.
+        reason: why `upper` rests on lipcert's own computation; null where a checker derives it.
     """
 
     source: str
@@ -82,6 +83,7 @@ class Constant(Model):
     first: ArrayName
     second: ArrayName
     multipliers: tuple[Multipliers, ...]
+    reason: str | None = None
 
     @model_validator(mode="after")
     def consistent(self) -> Self:

@@ -27,7 +27,7 @@ UNCHECKED = (
     "result.method, result.aligned, result.budget, result.drift_by, result.runtime, "
     "result.observed_runtime, result.counterexamples.runtime, result.coverage, assumptions, "
     "limits, and the provenance but for the SHA-256 of the files; of Lipschitz constants also "
-    "gap_to_relaxation, inflation, jumps, upper_by_method"
+    "method, gap_to_relaxation, inflation, jumps, upper_by_method"
 )
 """The maker's word: digest and signature cover it, no bound rests on it."""
 

@@ -13,7 +13,7 @@ import numpy as np
 from lipcert.check import operation as op
 from lipcert.check.curve import Scalar, difference
 from lipcert.check.operation import Activation, Array, Ball, Box, Index, Linear, Mask
-from lipcert.check.reader import INPUT, CannotCheckError, Step, Steps, need
+from lipcert.check.reader import INPUT, CannotCheckError, Step, Steps
 
 CHUNK = 2**19  # coefficients that are held at once, but for
 TOGETHER = 128  # entries of one place
@@ -47,12 +47,12 @@ class Derivation:
     ) -> None:
         """The input alone; slopes of planes below and above, along each value, by name.
 
-        A ball's centre lies in the box.
+        Lines of which there are none are chosen. A ball's centre lies in the box.
         """
         self.ball: Ball | None = ball
         self.partners: Partners = {}
         self.boxes, self.relations = dict[str, Box](), dict[str, Relation]()
-        self.slopes: Mapping[str, Sequence[Box]] = {INPUT: (), **slopes}
+        self.slopes: dict[str, Sequence[Box]] = {INPUT: (), **slopes}
         self.between(INPUT, (), box, box)
 
     def affine(self, name: str, inputs: Sequence[str], maps: Sequence[Linear], bias: Array) -> None:
@@ -84,8 +84,8 @@ class Derivation:
                 self.affine(name, inputs, step.maps, step.bias)
                 self.tighten(name, wanted(steps, step.name, self.boxes[name]))
             else:
-                need(name in self.slopes, f"no slopes of {name}")
-                (low, high), box = self.slopes[name][0], self.boxes[inputs[0]]
+                box = self.boxes[inputs[0]]
+                (low, high), *_ = self.slopes.setdefault(name, [lines(step.act, box)])
                 ends = step.act.remainder(box, low)[0], step.act.remainder(box, high)[1]
                 self.between(name, inputs, ends, step.act.remainder(box, 0.0))
         return name
@@ -232,6 +232,18 @@ def joined(first: Rows, second: Rows) -> Rows:
         return first[0], first[1] + second[1]
     both = np.union1d(first[0], second[0])
     return both, op.among(both, *first) + op.among(both, *second)
+
+
+def lines(act: Scalar, box: Box) -> Box:
+    """Slopes below and above an activation, best at the middle of a box."""
+    least, most = act.sector(box)
+    image, width = act.remainder(box, 0.0), np.maximum(box[1] - box[0], 1 / op.HUGE)
+    tried = np.stack([least, most, np.clip((image[1] - image[0]) / width, least, most)])
+    below, above = act.remainder(box, tried)
+    middle = tried * ((box[0] + box[1]) / 2)
+    best = (middle + below).argmax(0)[None], (middle + above).argmin(0)[None]
+    below, above = (np.take_along_axis(tried, place, 0)[0] for place in best)
+    return below, above
 
 
 def wanted(steps: Steps, name: str, box: Box) -> Mask:

@@ -173,6 +173,15 @@ class Activation:
         """Values without a scale."""
         return np.clip(x, self.low, self.high) + self.below * np.minimum(x - self.low, 0.0)
 
+    def sector(self, box: Box) -> Box:
+        """Least and largest slope between any two places of a box, without a scale."""
+        (lower, upper), parts = box, list[tuple[Array | float, Mask]]()
+        parts += [(self.below, lower < self.low), (0.0, self.high < upper)]
+        parts += [(1.0, (lower < self.high) & (self.low < upper))]
+        low = np.min([np.where(meets, slope, np.inf) for slope, meets in parts], 0)
+        high = np.max([np.where(meets, slope, -np.inf) for slope, meets in parts], 0)
+        return np.where(low > high, 0.0, low), np.where(low > high, 0.0, high)  # one place: any
+
     def corners(self, box: Box) -> tuple[list[tuple[Array, Array]], Mask]:
         """Places, and values or their limits, of which one is extreme whatever line is taken off.
 

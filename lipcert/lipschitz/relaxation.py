@@ -45,7 +45,7 @@ class Multipliers:
     Args:
         row: of the region.
         node: the activation.
-        neurons: (n,) its flat coordinates, or channels, that are variables of the program.
+        neurons: (n,) its flat coordinates that are variables of the program.
         weights: (n,) float64.
     """
 

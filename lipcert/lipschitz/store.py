@@ -22,6 +22,7 @@ from lipcert.certificate.lipschitz import (
 )
 from lipcert.certificate.provenance import NetworkFacts
 from lipcert.certificate.store import region_of
+from lipcert.lipschitz.filed import Filed, filed
 
 if TYPE_CHECKING:
     from lipcert.lipschitz.bound import Bounds, LipschitzBound
@@ -31,7 +32,10 @@ VERSIONS = ("lipcert", "torch", "numpy")
 
 
 def save(bounds: "Bounds", folder: Path) -> Path:
-    """Write `lipschitz.json` and `lipschitz.npz` into a folder; returns the JSON's path."""
+    """Write `lipschitz.json` and `lipschitz.npz` into a folder; returns the JSON's path.
+
+    Claims are widened to what the checker derives; where it cannot, they say why.
+    """
     return write_lipschitz(*document_of(bounds), folder)
 
 
@@ -40,9 +44,9 @@ def document_of(bounds: "Bounds") -> tuple[LipschitzDocument, Arrays]:
     first = next(iter(bounds.values()))
     region, arrays = (None, Arrays()) if first.region is None else region_of(first.region)
     claim = LipschitzClaim.model_validate({"norm": str(first.norm), "region": region})
-    constants: dict[Role, Constant] = {
-        role: _constant(role, bound, arrays) for role, bound in bounds.items()
-    }
+    constants: dict[Role, Constant] = {}
+    for role, claimed in filed(bounds, region, arrays).items():
+        constants[role] = _constant(role, bounds[role], claimed, arrays)
     facts = {name: ArrayFacts.of(array) for name, array in sorted(arrays.items())}
     document = LipschitzDocument.sealed(
         claim=claim, constants=constants, provenance=_provenance(bounds), arrays=facts
@@ -50,31 +54,28 @@ def document_of(bounds: "Bounds") -> tuple[LipschitzDocument, Arrays]:
     return document, arrays
 
 
-def _constant(role: Role, bound: "LipschitzBound", arrays: Arrays) -> Constant:
+def _constant(role: Role, bound: "LipschitzBound", claimed: Filed, arrays: Arrays) -> Constant:
     """Of one network; its arrays join the others."""
     multipliers: list[Multipliers] = []
-    for method, proof in bound.proofs.items():
-        for part in proof.multipliers:
-            stem = f"{role}_{method}_{part.row}_{part.node}"
-            kept, weights = f"{stem}_neurons", f"{stem}_weights"
-            arrays |= {kept: part.neurons.numpy(), weights: part.weights.numpy()}
-            multipliers.append(
-                Multipliers(
-                    method=method, row=part.row, node=part.node, neurons=kept, weights=weights
-                )
-            )
+    for method, part in claimed.multipliers:
+        stem = f"{role}_{part.row}_{part.node}"
+        kept, weights = f"{stem}_neurons", f"{stem}_weights"
+        arrays |= {kept: part.neurons.numpy(), weights: part.weights.numpy()}
+        multipliers.append(
+            Multipliers(method=method, row=part.row, node=part.node, neurons=kept, weights=weights)
+        )
     first, second = f"{role}_first", f"{role}_second"
     arrays |= {first: bound.seen.first.numpy(), second: bound.seen.second.numpy()}
     return Constant(
         source=bound.source,
         content_sha256=bound.origin.content_sha256,
-        upper=_finite(bound.upper),
+        upper=_finite(max(claimed.upper)),
         observed=bound.observed,
         method=bound.method,
         gap_to_relaxation=_finite(bound.gap_to_relaxation),
         inflation=_finite(bound.inflation),
         jumps=bound.origin.jumps,
-        upper_per_region=tuple(_finite(u) for u in bound.upper_per_region.tolist()),
+        upper_per_region=tuple(map(_finite, claimed.upper)),
         observed_per_region=tuple(bound.seen.quotient.tolist()),
         upper_by_method={
             method: _finite(float(proof.upper.max())) for method, proof in bound.proofs.items()
@@ -82,6 +83,7 @@ def _constant(role: Role, bound: "LipschitzBound", arrays: Arrays) -> Constant:
         first=first,
         second=second,
         multipliers=tuple(multipliers),
+        reason=claimed.reason,
     )
 
 

@@ -98,3 +98,26 @@ def conv_pair(folder: Path, seed: int) -> tuple[Path, Path]:
     original = saved(folder / "f.onnx", nodes, tensors, (2, 4, 4))
     few = {k: rounded(v, 5) if k[0] == "w" else v for k, v in tensors.items()}
     return original, saved(folder / "g.onnx", nodes, few, (2, 4, 4))
+
+
+def leaky_blocks(path: Path, seed: int, pool: str = "MaxPool") -> Path:
+    """A residual block of leaky ReLUs, some of which fall below zero, and pooling."""
+    rng = np.random.default_rng(seed)
+    tensors = {
+        "w0": rng.normal(size=(3, 2, 3, 3)).astype(np.float32) * 0.4,
+        "a": rng.uniform(-0.5, 1.5, (3, 1, 1)).astype(np.float32),
+        "w1": rng.normal(size=(3, 3, 1, 1)).astype(np.float32),
+        "shape": np.array([0, -1], np.int64),
+        "w2": rng.normal(size=(12, 2)).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("Conv", ["input", "w0"], ["c0"], pads=[1, 1, 1, 1]),
+        helper.make_node("PRelu", ["c0", "a"], ["r0"]),
+        helper.make_node("Conv", ["r0", "w1"], ["c1"]),
+        helper.make_node("Add", ["c1", "c0"], ["sum"]),
+        helper.make_node("LeakyRelu", ["sum"], ["r1"], alpha=0.2),
+        helper.make_node(pool, ["r1"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Reshape", ["p", "shape"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w2"], ["output"]),
+    ]
+    return saved(path, nodes, tensors, (2, 4, 4))

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from lipcert.graph.layer_graph import Node
 from lipcert.lipschitz.fourier.check import check
 from lipcert.lipschitz.fourier.descent import descended
 from lipcert.lipschitz.fourier.factor import solved, start
@@ -46,12 +47,21 @@ class FourierSdp(Relaxation):
         upper, inflation = (
             torch.tensor([f[k] for f in found], dtype=torch.float64) for k in (0, 1)
         )
+        nodes = task.graph.by_name()
         multipliers = tuple(
-            Multipliers(row, name, torch.arange(len(weights)), weights)
+            _spread(row, nodes[name], weights * upper[row] ** 2)
             for row, (_, _, best) in enumerate(found)
             for name, weights in best.items()
+            if name in nodes
         )
         return Proved(upper, None, inflation, multipliers)
+
+
+def _spread(row: int, node: Node, weights: Tensor) -> Multipliers:
+    """Of channels as those of all their neurons; others on the torus are no neurons."""
+    neurons = torch.Size(node.shape).numel()
+    every = weights.repeat_interleave(neurons // len(weights))
+    return Multipliers(row, node.name, torch.arange(neurons), every)
 
 
 def _searched(made: Program, task: Task, row: int) -> tuple[float, float, dict[str, Tensor]]:
