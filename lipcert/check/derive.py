@@ -17,6 +17,7 @@ from lipcert.check.reader import INPUT, CannotCheckError, Step, Steps
 
 CHUNK = 2**19  # coefficients that are held at once, but for
 TOGETHER = 128  # entries of one place
+NEARBY = 2.0**-12  # share of a box over which a slope is taken
 IDENTITY = Activation(-np.inf, np.inf)
 
 
@@ -236,12 +237,14 @@ def joined(first: Rows, second: Rows) -> Rows:
 
 def lines(act: Scalar, box: Box) -> Box:
     """Slopes below and above an activation, best at the middle of a box."""
-    least, most = act.sector(box)
-    image, width = act.remainder(box, 0.0), np.maximum(box[1] - box[0], 1 / op.HUGE)
-    tried = np.stack([least, most, np.clip((image[1] - image[0]) / width, least, most)])
+    middle, width, image = (box[0] + box[1]) / 2, box[1] - box[0], act.remainder(box, 0.0)
+    bit = width * NEARBY
+    ends = [act.sector((x, x + bit)) for x in (box[0], middle, box[1] - bit)]
+    chord = (image[1] - image[0]) / np.maximum(width, 1 / op.HUGE)
+    (least, most), slopes = act.sector(box), [(low + high) / 2 for low, high in ends]
+    tried = np.stack([least, most, np.clip(chord, least, most), *slopes])
     below, above = act.remainder(box, tried)
-    middle = tried * ((box[0] + box[1]) / 2)
-    best = (middle + below).argmax(0)[None], (middle + above).argmin(0)[None]
+    best = (tried * middle + below).argmax(0)[None], (tried * middle + above).argmin(0)[None]
     below, above = (np.take_along_axis(tried, place, 0)[0] for place in best)
     return below, above
 

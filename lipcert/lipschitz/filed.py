@@ -29,7 +29,7 @@ MARGIN = 1e-9  # by which claims are wider than what was derived, relative: for 
 LOOSER = 1.01  # claims that are looser than what was proved by more are told
 WIDEST = 2.0  # claims that would have to be looser by more are kept, and cannot be checked
 SMALLEST = 1e-100  # of a claim: that nothing at all moves is not proved
-INFLATIONS = (0.0, 1e-9, 1e-6, 1e-3, 0.03, 0.2)
+INFLATIONS = (0.0, 1e-9, 1e-6, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5)
 _Row = tuple[float, Sequence[tuple[str, Multipliers]]]  # a claim, and multipliers with their method
 
 

@@ -16,6 +16,7 @@ from lipcert.check import Answer, check
 from lipcert.check.jacobian import slopes
 from lipcert.check.lipschitz import Part, bounded, proved
 from lipcert.check.network import read
+from lipcert.lipschitz import PairBounds
 
 
 @pytest.fixture(scope="module")

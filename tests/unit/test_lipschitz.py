@@ -199,7 +199,9 @@ def test_saved_facts(tmp_path: Path) -> None:
     pair = lipcert.load_pair(DIGITS / "model.onnx", DIGITS / "model.pruned.onnx")
     bounds = lipcert.lipschitz(pair, norm="inf", effort=QUICK)
     saved, arrays = load_lipschitz(bounds.save(tmp_path))
-    assert saved.constants["difference"].upper == bounds.difference.upper
+    upper = saved.constants["difference"].upper
+    assert upper is not None
+    assert bounds.difference.upper <= upper <= bounds.difference.upper * (1 + 1e-8)
     assert saved.constants["original"].observed == bounds.original.observed
     assert arrays["original_first"].shape == (1, 1, 8, 8)
 
