@@ -16,10 +16,11 @@ from lipcert.attacks.replay import replay
 from lipcert.certificate import disk
 from lipcert.certificate.certificate import Certificate
 from lipcert.certificate.evidence import NoEvidence, SlopeEvidence
-from lipcert.certificate.store import Arrays, Proof, document_of, region_of
+from lipcert.certificate.store import Arrays, Proof, document_of, region_of, semantics_of
 from lipcert.certificate.verdict import Verdict
 from lipcert.check.claim import Regions, derived
 from lipcert.check.drift import Claim, sharpened
+from lipcert.check.executed import executed
 from lipcert.check.network import read
 from lipcert.check.operation import Box
 from lipcert.check.reader import CannotCheckError
@@ -69,9 +70,9 @@ class WithEvidence:
         files = self.pair.files
         if files is None or not _runnable(self.pair):
             raise UnsupportedOp("networks that are no ONNX files")
-        if certificate.semantics != "real":
-            raise UnsupportedOp("executed arithmetic")
         networks = read(files[0].read_bytes()), read(files[1].read_bytes())
+        named = semantics_of(certificate)
+        runs = executed(networks[0], named.original), executed(networks[1], named.compressed)
         found = slopes(self.method, self.pair.body(), certificate.region, self.placement)
         evidence, arrays = Translation.of(self.pair, networks).evidence(found)
         region, own = region_of(certificate.region)
@@ -80,11 +81,11 @@ class WithEvidence:
         rows, proofs = list[_Row](), list[Searched | None]()
         for row in range(region.batch):
             self.watch("deriving bounds again for the certificate", row, region.batch)
-            made, boxes, agree = derived(networks, regions, evidence, wide, row)
+            made, boxes, agree = derived(runs, regions, evidence, wide, row)
             drift, proof = boxes["drift"], None
-            if isinstance(self.method, DriftSdp) and self.pair.aligned:
+            if isinstance(self.method, DriftSdp) and self.pair.aligned and not runs[0].executed:
                 limit = self.method.limit_seconds
-                proof = searched(networks, made, drift, limit, self.watch)
+                proof = searched(runs, made, drift, limit, self.watch)
             claim = _claim(certificate, row)
             boxes["drift"], norm = (
                 sharpened(drift, None, claim) if proof is None else proof.reached(drift, claim)

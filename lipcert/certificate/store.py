@@ -80,12 +80,7 @@ def document_of(
     claim = DriftClaim(
         threshold=max_drift,
         region=region,
-        semantics=SemanticsModel.model_validate(
-            {
-                "original": "real" if certificate.semantics == "real" else "float32",
-                "compressed": certificate.semantics,
-            }
-        ),
+        semantics=semantics_of(certificate),
     )
     arrays |= found.arrays() | proof.arrays
     facts = {name: ArrayFacts.of(array) for name, array in sorted(arrays.items())}
@@ -126,6 +121,14 @@ def _result(
         budget=_budget(certificate),
         counterexamples=_counterexamples(claim, found, runtime),
         coverage=tuple(_coverage(certificate, claim, largest(drift))),
+    )
+
+
+def semantics_of(certificate: "Certificate") -> SemanticsModel:
+    """Of both networks: beside one that is executed somehow, the original runs in float32."""
+    original = "real" if certificate.semantics == "real" else "float32"
+    return SemanticsModel.model_validate(
+        {"original": original, "compressed": certificate.semantics}
     )
 
 

@@ -6,7 +6,8 @@ ARITHMETIC = {
     "real": "Both networks are functions in exact arithmetic on the stored weights; quantisers "
     "round half to even, saturate and scale.",
     "float32": "Both networks are executed in float32, with sums in any order; tanh, exp and the "
-    "like are right to 2^-20 of the larger of 1 and their input.",
+    "like are right to 2^-20 of the larger of 1 and their input, and exps "
+    "of a softmax to as much of themselves.",
     "int8": "The compressed network is executed by integer kernels with float32 requantisation, or "
     "as its QDQ graph in float32; the original is executed in float32.",
     "ort-x86-sat16": "As int8, on x86 processors that add pairs of products in 16 bits, saturating "

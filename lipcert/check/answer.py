@@ -17,8 +17,9 @@ from lipcert.certificate.verdict import Verdict
 from lipcert.check import lipschitz
 from lipcert.check.claim import Regions, derived, evaluated
 from lipcert.check.drift import Claim, Multiplied, sharpened
+from lipcert.check.executed import executed
 from lipcert.check.network import opened
-from lipcert.check.operation import Box, minus
+from lipcert.check.operation import Box, Mask, minus
 from lipcert.check.reader import CannotCheckError, Steps, hold, need
 from lipcert.errors import MissingPackage
 
@@ -84,11 +85,11 @@ def verify(stored: Stored, sources: list[Path]) -> int:
     claim, result, evidence = facts.claim, facts.result, facts.evidence
     need(isinstance(evidence, SlopeEvidence), f"no evidence: {getattr(evidence, 'reason', '')}")
     assert isinstance(evidence, SlopeEvidence)
-    need(set(claim.semantics.model_dump().values()) == {"real"}, "semantics other than real")
     regions, networks = Regions.of(claim.region, arrays), list[Steps]()
     for name, stated in facts.provenance.networks:
         path = sources.pop(0) if sources else Path(stated.source)
-        networks.append(steps := opened(path, name, stated.file_sha256))
+        steps = executed(opened(path, name, stated.file_sha256), getattr(claim.semantics, name))
+        networks.append(steps)
         shapes = [steps[end].shape for end in (next(iter(steps)), list(steps)[-1])]
         hold(shapes == [regions.lower.shape[1:], result.output_shape], "inputs or outputs differ")
     need(len({steps.softmax for steps in networks}) == 1, "a softmax at the end of one network")
@@ -107,13 +108,17 @@ def verify(stored: Stored, sources: list[Path]) -> int:
         lies = result.counterexamples or Verdict.REFUTED in (result.agreement or ())
         hold(not lies, "refuted by inputs that are not there")
     else:
-        f, g = (evaluated(network, arrays["found"]) for network in networks)
-        replayed(stored, f, g, regions)
+        f, g = (evaluated(network, found := arrays["found"]) for network in networks)
+        single = (found.astype(np.float32) == found).reshape(len(found), -1).all(1)
+        replayed(stored, f, g, regions, single | (not any(steps.executed for steps in networks)))
     return len(regions.lower)
 
 
-def replayed(stored: Stored, f: Box, g: Box, regions: Regions) -> None:
-    """Pass if inputs that were found lie in their regions and show what is said of them."""
+def replayed(stored: Stored, f: Box, g: Box, regions: Regions, refutes: Mask) -> None:
+    """Pass if inputs that were found lie in their regions and show what is said of them.
+
+    Only some can refute: of a claim about executed networks those that they can read.
+    """
     result, threshold = stored.document.result, stored.document.claim.threshold
     drift, slack, surely = minus(g, f), NEAR * (1 + np.abs(f[0]) + np.abs(g[0])), 0.0
     members = [(entry.row, entry.input) for entry in result.counterexamples]
@@ -123,18 +128,19 @@ def replayed(stored: Stored, f: Box, g: Box, regions: Regions) -> None:
         low, high, near = (side[places, np.arange(values.shape[1])] for side in (*drift, slack))
         shown = (low - near <= values) & (values <= high + near)
         hold(shown.all(), f"the {name} drifts observed are not what the inputs show")
-        surely = max(surely, float(np.maximum(low, -high).max()))
+        surely = max(surely, float((np.maximum(low, -high) * refutes[places]).max()))
         members += [(row, k) for row, some in enumerate(places.tolist()) for k in some]
     sure = result.status is not Verdict.REFUTED or surely > (threshold or 0.0)
     labels = {row for row, known in enumerate(result.agreement or ()) if known is Verdict.REFUTED}
     for entry in result.counterexamples:
+        sure &= bool(refutes[entry.input])
         if entry.kind == "label":
             labels.discard(entry.row)
             sure &= apart(f, g, entry.input) or apart(g, f, entry.input)
         else:
             least = np.maximum(drift[0], -drift[1])[entry.input, entry.output]
             sure &= bool(threshold is not None and least > threshold)
-    need(sure, "a counterexample on the edge of a quantisation step")
+    need(sure, "a counterexample on the edge of a step, or that is no float32")
     hold(not labels, "labels are refuted without an input")
     for row, k in sorted(set(members)):
         inside = k >= 0 and regions.inside(row, stored.arrays["found"][k].astype(float))

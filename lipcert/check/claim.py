@@ -88,11 +88,15 @@ def derived(networks: Sequence[Steps], regions: Regions, evidence: SlopeEvidence
     label, single = int(np.sum(made.boxes[f], 0).argmax()), np.eye(every.size)
     rows = single[:, [label]] - np.delete(single, label, 1)
     least = [made.least(name, rows) for name in (f, g, again)]
-    agree = (least[0] > 0) & (np.maximum(least[1], least[2]) > 0)
+    apart = 0.0
     if networks[0].softmax:
-        ends = contrasts(made, every.size)
-        found |= {name: softmax.image(found[name]) for name in ("original", "compressed")}
-        found["drift"] = softmax.drift(found["original"], found["compressed"], *ends)
+        ends, slip = contrasts(made, every.size), np.full(1, 2 * softmax.FAINT)
+        for name, steps in zip(("original", "compressed"), networks, strict=True):
+            rate = softmax.rate(found[name], steps.executed)
+            found[name] = softmax.image(found[name], steps.executed)
+            slip, apart = slip + found[name][1] * rate, max(apart, 2 * float(rate[0]))
+        found["drift"] = softmax.drift(found["original"], found["compressed"], ends, slip)
+    agree = (least[0] > apart) & (np.maximum(least[1], least[2]) > apart)
     return made, found, bool(every.size > 1 and agree.all())
 
 
@@ -120,7 +124,7 @@ def values_at(steps: Steps, inputs: Array) -> dict[str, Box]:
     for step in list(steps.values())[1:]:
         boxes = [known[i] for i in step.inputs]
         if step.act is None:
-            known[step.name] = affine_image(step.maps, step.bias, boxes)[0]
+            known[step.name] = affine_image(step.maps, step.bias, boxes, step.rounding)[0]
         else:
             known[step.name] = step.act.remainder(boxes[0], 0.0)
     return known
@@ -130,6 +134,6 @@ def evaluated(steps: Steps, inputs: Array) -> Box:
     """Enclosures (inputs, entries) of the outputs at single inputs."""
     starts, last = range(0, len(inputs), CHUNK), list(steps)[-1]
     parts = [values_at(steps, inputs[first : first + CHUNK])[last] for first in starts]
-    parts = [softmax.image(part) for part in parts] if steps.softmax else parts
+    parts = [softmax.image(p, steps.executed) for p in parts] if steps.softmax else parts
     lower, upper = (np.concatenate(ends, 1).T for ends in zip(*parts, strict=True))
     return lower, upper

@@ -51,6 +51,9 @@ def dequantise(net: Reader, x: Any, scale: Array, zero: Array | None = None) -> 
     whole = x.astype(float) - zero.astype(float).reshape(places)
     exact = (whole == np.round(whole)).all() and np.abs(whole).max(initial=0) <= EXACT
     need(exact and scale.dtype == np.float32, "codes of more than 29 bits, or other scales")
+    if x.dtype.name in CODES:
+        low, high = CODES[x.dtype.name]
+        net.steps.stored = max(net.steps.stored, 2 * (high - low) * float(scale.max()))
     return whole * scale.astype(float).reshape(places)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from lipcert.check import operation as op
 from lipcert.check.curve import Scalar, difference
-from lipcert.check.operation import Activation, Array, Ball, Box, Index, Linear, Mask
+from lipcert.check.operation import Activation, Array, Ball, Box, Index, Linear, Mask, Rounding
 from lipcert.check.reader import INPUT, CannotCheckError, Step, Steps
 
 CHUNK = 2**19  # coefficients that are held at once, but for
@@ -27,7 +27,7 @@ class Relation:
 
     `slopes` holds two planes' slopes along each other value, `constants` the bias or the planes'
     intercepts, below and above; `loss` is what rounding may take when coefficients are pulled
-    through, per unit of coefficient.
+    through, ours and a runtime's, per unit of coefficient.
     """
 
     inputs: Sequence[str]
@@ -56,9 +56,10 @@ class Derivation:
         self.slopes: dict[str, Sequence[Box]] = {INPUT: (), **slopes}
         self.between(INPUT, (), box, box)
 
-    def affine(self, name: str, inputs: Sequence[str], maps: Sequence[Linear], bias: Array) -> None:
-        """A sum of maps and a bias."""
-        image, loss = op.affine_image(maps, bias, [self.boxes[i] for i in inputs])
+    def affine(self, name: str, inputs: Sequence[str], maps: Sequence[Linear], bias: Array,
+               rounding: Rounding = op.EXACT) -> None:  # fmt: skip
+        """A sum of maps and a bias, which may be off by a rounding."""
+        image, loss = op.affine_image(maps, bias, [self.boxes[i] for i in inputs], rounding)
         self.add(name, image, Relation(inputs, maps, (), (bias,), loss))
 
     def between(self, name: str, inputs: Sequence[str], ends: Box, box: Box) -> None:
@@ -82,7 +83,7 @@ class Derivation:
         for step in list(steps.values())[1:]:
             name, inputs = prefix + step.name, [i and prefix + i for i in step.inputs]
             if step.act is None:
-                self.affine(name, inputs, step.maps, step.bias)
+                self.affine(name, inputs, step.maps, step.bias, step.rounding)
                 self.tighten(name, wanted(steps, step.name, self.boxes[name]))
             else:
                 box = self.boxes[inputs[0]]
@@ -101,7 +102,7 @@ class Derivation:
         for step in list(g.values())[1:]:
             name, inputs = "h:" + step.name, [again[i] for i in step.inputs]
             if step.act is None:
-                self.affine(name, inputs, step.maps, step.bias)
+                self.affine(name, inputs, step.maps, step.bias, step.rounding)
             elif step.name in partners:
                 original, both, kept = partners[step.name]
                 kept = np.arange(int(np.prod(step.shape))) if kept is None else kept

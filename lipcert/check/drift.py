@@ -118,6 +118,7 @@ class Multiplied:
         """Of a certificate, if there are any; they say nothing of what a softmax makes."""
         if evidence.multipliers is None or made.ball is None or networks[0].softmax:
             return None
+        need(not any(steps.executed for steps in networks), "multipliers of executed networks")
         weights = {n: arrays[a][row] for n, a in evidence.multipliers.products.items()}
         kept = {n: np.flatnonzero(w.any((0, 1))) for n, w in weights.items() if n[0] in "fg"}
         facts = Facts(made, kept)

@@ -147,7 +147,9 @@ def over(net: Reader, x: Step, y: Array) -> Step:
 
 def cast(net: Reader, x: Step) -> Step:
     """To float32 or float64: the real number stays."""
-    need(net.left.pop("to") in (1, 11), "a cast that rounds")
+    kind = net.left.pop("to")
+    need(kind in (1, 11), "a cast that rounds")
+    net.steps.double |= kind == 11
     return x
 
 

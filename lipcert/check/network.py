@@ -33,7 +33,9 @@ def read(data: bytes) -> Steps:
     need(len(stored) == len(graph.initializer), "two weights of one name")
     need(kind.elem_type in (1, 11) and min(shape, default=0) > 0, "an input of no known shape")
     start = Step(INPUT, (), shape, (), np.zeros(1), None)
-    net = Reader({"": None} | stored | {source.name: start}, Steps({INPUT: start}), opsets[0])
+    steps = Steps({INPUT: start})
+    steps.double = kind.elem_type == 11
+    net = Reader({"": None} | stored | {source.name: start}, steps, opsets[0])
     for node in graph.node:
         net.read(node, layers.RULES | codes.RULES | named.RULES)
     last = list(net.steps.values())[-1]
@@ -42,5 +44,5 @@ def read(data: bytes) -> Steps:
     for name, step in reversed(net.steps.items()):
         kept |= {name: step} if any(name in reader.inputs for reader in kept.values()) else {}
     found = Steps(reversed(kept.items()))
-    found.softmax = net.steps.softmax
+    vars(found).update(vars(net.steps))
     return found

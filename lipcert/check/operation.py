@@ -22,6 +22,7 @@ UNIT = 2.0**-53
 LARGEST = 10**6  # entries of one value
 SLACK = 1 + 1e-9  # above 1 + gamma of LARGEST: a nonnegative sum times this is an upper bound
 HUGE = 1e40  # values are smaller
+FITS = 2.0**40  # values of what a runtime executes are smaller
 TINY = 1e-250  # above whatever underflow can take from sums of values below HUGE
 FAINT = 1e-150  # above whatever underflow can take from a length
 
@@ -137,7 +138,24 @@ def move(index: Index, count: int, sign: float = 1.0) -> Linear:
     return Linear(np.full((1, 1, 1), sign), index.reshape(1, 1, -1), count)
 
 
-def affine_image(maps: Sequence[Linear], bias: Array, boxes: Sequence[Box]) -> tuple[Box, Array]:
+@dataclass(frozen=True)
+class Rounding:
+    """What a runtime's sum is off by: at most a share of the sizes of its terms, and a constant."""
+
+    share: float = 0.0
+    floor: float = 0.0
+
+    def of(self, total: Array) -> Array:
+        """Above that; infinite where a sum might overflow, or codes might."""
+        known = (self.share * total + self.floor) * SLACK
+        return np.where(total < FITS, known, np.inf) if self.share else known
+
+
+EXACT = Rounding()
+
+
+def affine_image(maps: Sequence[Linear], bias: Array, boxes: Sequence[Box],
+                 rounding: Rounding) -> tuple[Box, Array]:  # fmt: skip
     """Enclosure of a sum of maps and a bias; above what rounding takes from it or its adjoint."""
     middle, spread, total = bias, np.zeros(1), np.abs(bias)
     for linear, box in zip(maps, boxes, strict=True):
@@ -147,7 +165,7 @@ def affine_image(maps: Sequence[Linear], bias: Array, boxes: Sequence[Box]) -> t
         spread = spread + linear.of(radius, sizes) * (1 + 2 * linear.error)
         total = total + linear.of(size(box), sizes)
     relative = gamma(sum(m.terms + 2 for m in maps) + 8) + 2 * max(m.error for m in maps)
-    loss = relative * total * SLACK + TINY
+    loss = relative * total * SLACK + TINY + rounding.of(total * SLACK)
     spread = (spread + loss) * SLACK
     return (down(middle - spread), up(middle + spread)), loss
 

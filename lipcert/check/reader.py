@@ -10,7 +10,7 @@ from onnx import NodeProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from lipcert.check.curve import Scalar
-from lipcert.check.operation import LARGEST, Array, Linear, move
+from lipcert.check.operation import EXACT, LARGEST, Array, Linear, Rounding, move
 
 INPUT = ""  # what the input is called, of either network
 MOVES = {"Shape", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather",
@@ -36,7 +36,10 @@ def hold(fine: object, words: str) -> None:
 
 @dataclass(frozen=True)
 class Step:
-    """One value: its tensor, what it reads, its shape without batch; a sum of maps, or act."""
+    """One value: its tensor, what it reads, its shape without batch; a sum of maps, or act.
+
+    A runtime's sum is off by the rounding.
+    """
 
     name: str
     inputs: Sequence[str]
@@ -44,15 +47,21 @@ class Step:
     maps: Sequence[Linear]
     bias: Array
     act: Scalar | None
+    rounding: Rounding = EXACT
 
 
 Coded = tuple[Step, object]  # codes behind QuantizeLinear: the rounded value, and its grid
 
 
 class Steps(dict[str, Step]):
-    """In an order of evaluation, input first; the last one is the output, perhaps by a softmax."""
+    """In an order of evaluation, input first; the last one is the output, perhaps by a softmax.
 
-    softmax = False
+    Perhaps as they are executed; whether a file computes in float64; a bound on the size of raw
+    codes and zero points behind what is stored.
+    """
+
+    softmax = executed = double = False
+    stored = 0.0
 
 
 class Reader:

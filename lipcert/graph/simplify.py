@@ -220,7 +220,7 @@ def _shifted(
     exact = not bool(bias.any()) or not bool(shift.any())
     slack = moved[0].abs() * moved[1] + shift.abs() * errors[1]
     relative = torch.where(slack == 0, 0.0, slack / total.abs())
-    error = float(relative.max()) * (1 + 2.0**-20) + (0.0 if exact else ROUNDING)
+    error = float(relative.max()) * (1 + 2.0**-20) + (0.0 if exact else 2 * ROUNDING)
     return (total, error) if bool(total.isfinite().all()) and error <= LARGEST_ERROR else None
 
 

@@ -40,6 +40,12 @@ def without_own(margin: Tensor, label: Tensor) -> Tensor:
     return margin.scatter(1, label[:, None], torch.inf)
 
 
-def positive(*margin: Tensor) -> Tensor:
-    """Rows in which every margin is proved positive, (batch,)."""
-    return torch.stack([(m > 0).all(1) for m in margin]).all(0)
+def beyond(rates: tuple[Tensor, Tensor], *margin: Tensor) -> Tensor:
+    """Rows in which every margin is proved positive, also behind an executed softmax, (batch,).
+
+    Args:
+        rates: relative errors of executed probabilities of both networks, (batch, 1); zero if none.
+        margin: lower bounds of a label's logit less every other, (batch, outputs).
+    """
+    least = 2 * torch.maximum(*rates)
+    return torch.stack([(m > least).all(1) for m in margin]).all(0)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lipcert.graph.on_grid import on_grid
 from lipcert.graph.pair import Pair
-from lipcert.methods.softmax import through_softmax
+from lipcert.methods.softmax import as_executed, executed_rates, through_softmax
 from lipcert.numeric.memory import told_of_memory
 from lipcert.numeric.placement import Placement
 from lipcert.sets.enclosure import Interval
@@ -80,7 +80,10 @@ class Method(ABC):
             boxes = (bounds.drift, bounds.original, bounds.compressed)
             if body.softmax:
                 contrast = bounds.contrast or contrast_of(bounds.drift)
-                boxes = through_softmax(bounds.original, bounds.compressed, contrast)
+                boxes = as_executed(
+                    through_softmax(bounds.original, bounds.compressed, contrast),
+                    executed_rates(body, bounds.original, bounds.compressed),
+                )
             drift, original, compressed = (box.known() for box in boxes)
             found = Bounds(drift, original, compressed, bounds.agree, budget=bounds.budget)
             if body.softmax:

@@ -3,16 +3,15 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from lipcert.graph.pair import Pair
-from lipcert.methods.agreement import label_of, positive
+from lipcert.methods.agreement import beyond, label_of
 from lipcert.methods.base import Bounds, Method
 from lipcert.methods.crown_rule import CrownRule, relaxation
 from lipcert.methods.enclosed import Enclosed, enclose
 from lipcert.methods.noise import noise
+from lipcert.methods.softmax import executed_rates
 from lipcert.numeric.placement import Placement
-from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Region
 from lipcert.walk.progress import Watch
 from lipcert.walk.table import Table
@@ -34,15 +33,12 @@ def joint_bounds(pair: Pair, original: Enclosed, compressed: Enclosed) -> Bounds
     """Bounds of CROWN from two networks that are enclosed already."""
     values, others = original.output(), compressed.output()
     drift = joint(pair, original, compressed).output().intersect(others.minus(values))
-    return Bounds(drift, values, others, _agreement(values, original, compressed))
-
-
-def _agreement(outputs: Interval, original: Enclosed, compressed: Enclosed) -> Tensor:
-    """Rows in which each network alone is proved to keep the label."""
-    label = label_of(outputs)
-    if label is None:
-        return torch.zeros(len(outputs.lower), dtype=torch.bool)
-    return positive(original.margins(label), compressed.margins(label))
+    agree = torch.zeros(len(values.lower), dtype=torch.bool)
+    label = label_of(values)
+    if label is not None:  # each network alone keeps it
+        rates = executed_rates(pair, values, others)
+        agree = beyond(rates, original.margins(label), compressed.margins(label))
+    return Bounds(drift, values, others, agree)
 
 
 def joint(pair: Pair, original: Enclosed, compressed: Enclosed) -> Enclosed:

@@ -17,7 +17,7 @@ from lipcert.errors import UnsupportedOp
 from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.graph.semantics import Semantics
 from lipcert.methods.image import reach_of_linear
-from lipcert.numeric.rounding import gamma, inflate
+from lipcert.numeric.rounding import gamma, inflate, unit_roundoff
 from lipcert.ops.clip import Clip
 from lipcert.ops.dynamic_quantize import DynamicQuantize
 from lipcert.ops.kinds import Affine, Elementwise, Op
@@ -90,7 +90,8 @@ def _error(op: Op, value: Interval, *boxes: Interval) -> Tensor | None:
 def _(op: Affine, value: Interval, *boxes: Interval) -> Tensor | None:
     """Any order of summation; the smallest normal number per product for underflow."""
     constant = op.constant(value.lower)
-    if op.weight_error and constant is not None and bool(constant.any()):
+    cancels = op.weight_error > unit_roundoff(torch.float64)  # else a product, as of scales
+    if cancels and constant is not None and bool(constant.any()):
         raise UnsupportedOp(
             f"semantics: constants of a {type(op).__name__} were computed from batch normalisation "
             "or similar, whose executed rounding is unknown; fold it in the file, or use 'real'"

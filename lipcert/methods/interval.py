@@ -6,10 +6,11 @@ import torch
 
 from lipcert.graph.layer_graph import LayerGraph
 from lipcert.graph.pair import Pair
-from lipcert.methods.agreement import box_margins, label_of, positive
+from lipcert.methods.agreement import beyond, box_margins, label_of
 from lipcert.methods.base import Bounds, Method
 from lipcert.methods.executed import added, error_of, excess_of, widened
 from lipcert.methods.image import image
+from lipcert.methods.softmax import executed_rates
 from lipcert.numeric.placement import Placement
 from lipcert.sets.enclosure import Interval
 from lipcert.sets.region import Region
@@ -29,7 +30,8 @@ class IntervalArithmetic(Method):
         label = label_of(original)
         agree = torch.zeros(len(hull.lower), dtype=torch.bool)
         if label is not None:
-            agree = positive(*(box_margins(box, label) for box in (original, compressed)))
+            rates = executed_rates(pair, original, compressed)
+            agree = beyond(rates, *(box_margins(box, label) for box in (original, compressed)))
         return Bounds(compressed.minus(original), original, compressed, agree)
 
 

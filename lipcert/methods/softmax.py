@@ -3,9 +3,58 @@
 import torch
 from torch import Tensor
 
+from lipcert.graph.pair import Pair
+from lipcert.graph.semantics import Semantics
+from lipcert.methods.executed import FUNCTION
 from lipcert.numeric.rounding import down, unit_roundoff, up
 from lipcert.ops.softmax import Softmax
 from lipcert.sets.enclosure import Interval
+
+APART = 2.0**12  # executed logits lie closer, or nothing is known of probabilities
+FAINT = 2.0**-80  # above what underflow takes
+
+
+def executed_rates(pair: Pair, original: Interval, compressed: Interval) -> tuple[Tensor, Tensor]:
+    """Above the relative errors of executed probabilities of f and g, (batch, 1).
+
+    An exp is right to `FUNCTION` of itself times the larger of 1 and its argument; two of them, a
+    sum and a quotient make a probability. Logits that are further apart than twice the rate have
+    probabilities in the same order.
+
+    Args:
+        pair: whose semantics count; in exact arithmetic and without a softmax the rates are zero.
+        original: logits of f, (batch, outputs).
+        compressed: logits of g, likewise.
+    """
+    first, second = (
+        _rate(box, pair.softmax and graph.semantics != Semantics.REAL)
+        for graph, box in ((pair.original, original), (pair.compressed, compressed))
+    )
+    return first, second
+
+
+def _rate(logits: Interval, executed: bool) -> Tensor:
+    apart = (logits.upper.amax(-1, keepdim=True) - logits.lower.amin(-1, keepdim=True)).clamp(min=1)
+    if not executed:
+        return torch.zeros_like(apart)
+    rate = 3 * FUNCTION * apart + (logits.lower.shape[-1] + 8) * 2.0**-23
+    return torch.where(apart < APART, rate, torch.inf)
+
+
+def as_executed(
+    boxes: tuple[Interval, Interval, Interval], rates: tuple[Tensor, Tensor]
+) -> tuple[Interval, Interval, Interval]:
+    """Boxes of the drift and of both probabilities with what executing a softmax adds."""
+    drift, *both = boxes
+    if not any(bool(rate.any()) for rate in rates):
+        return boxes
+    errors = [
+        up(up(p.upper.clamp(min=FAINT) * rate) + FAINT).clamp(max=1.01)
+        for p, rate in zip(both, rates, strict=True)
+    ]
+    first, second = (p.plus(Interval(-e, e)) for p, e in zip(both, errors, strict=True))
+    total = up(errors[0] + errors[1])
+    return drift.plus(Interval(-total, total)), first, second
 
 
 def through_softmax(

@@ -8,12 +8,13 @@ from torch import Tensor
 
 from lipcert.graph.align import PairNode
 from lipcert.graph.pair import Pair
-from lipcert.methods.agreement import label_of, margins, positive
+from lipcert.methods.agreement import beyond, label_of, margins
 from lipcert.methods.base import Bounds, Method, contrast_of
 from lipcert.methods.budget import Seen, budget
 from lipcert.methods.crown import joint_bounds
 from lipcert.methods.enclosed import Enclosed, enclose, tightened
 from lipcert.methods.noise import noise
+from lipcert.methods.softmax import executed_rates
 from lipcert.methods.twin_facts import Values, step_of
 from lipcert.methods.twin_rule import Step, TwinRule
 from lipcert.numeric.placement import Placement
@@ -128,7 +129,8 @@ def followed(
     twins = enclose_pair(pair, original, compressed, watch)
     walked = twins.drift(twins.names[-1])
     drift = walked.intersect(crown.drift)
-    agree = crown.agree | _agreement(crown.original, original, twins)
+    rates = executed_rates(pair, crown.original, crown.compressed)
+    agree = crown.agree | _agreement(crown.original, original, twins, rates)
     contrast = twins.contrasts().intersect(contrast_of(drift)) if pair.softmax else None
     split = None
     if shares and not pair.softmax:
@@ -153,10 +155,12 @@ class TwinBounds(Method):
         return followed(pair, region, placement, watch, shares=self.budget)[0]
 
 
-def _agreement(outputs: Interval, original: Enclosed, twins: TwinEnclosed) -> Tensor:
+def _agreement(
+    outputs: Interval, original: Enclosed, twins: TwinEnclosed, rates: tuple[Tensor, Tensor]
+) -> Tensor:
     """Rows in which f keeps its label by more than the drift can take away."""
     label = label_of(outputs)
     if label is None:
         return torch.zeros(len(outputs.lower), dtype=torch.bool)
     margin = original.margins(label)
-    return positive(margin, down(margin + twins.margins(label)))
+    return beyond(rates, margin, down(margin + twins.margins(label)))

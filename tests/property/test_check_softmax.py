@@ -48,8 +48,8 @@ def test_probabilities_and_drift_lie_inside(case: int) -> None:
         np.nextafter(logits[0] + drifts[0], -np.inf),
         np.nextafter(logits[1] + drifts[1], np.inf),
     )
-    p, q = image(logits), image(moved)
-    change = drift(p, q, *both)
+    p, q = image(logits, False), image(moved, False)
+    change = drift(p, q, both, np.zeros(1))
     wide = f.astype(np.longdouble) + delta
     first, second = probabilities(f), probabilities(wide)
     for box, found in ((p, first), (q, second), (change, second - first)):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from checker_forgery import resealed, tightened
 from checker_pairs import WIDTHS, conv_pair, dense_pair
 from hypothesis import given, settings
@@ -18,7 +19,6 @@ from lipcert.certificate import Stored, load
 from lipcert.certificate.result import Result
 from lipcert.certificate.verdict import Verdict
 from lipcert.check import UNCHECKED, Answer, check
-from lipcert.graph.semantics import Semantics
 from lipcert.methods.base import Method
 from lipcert.methods.crown import Crown
 from lipcert.methods.interval import IntervalArithmetic
@@ -89,10 +89,10 @@ def test_what_it_cannot_check_it_says(small: Stored, tmp_path: Path) -> None:
     missing = check(small.path, (tmp_path / "f.onnx", tmp_path / "g.onnx"))
     assert missing[0] is Answer.CANNOT_CHECK
     region = lipcert.Box.around(np.zeros((1, WIDTHS[0])), 0.01)
-    files = dense_pair(tmp_path, 1)
-    executed = lipcert.load_pair(*files, semantics=Semantics.FLOAT32)
-    answer, reason = check(lipcert.certify(executed, region, attack=NO_ATTACK).save(tmp_path / "e"))
-    assert (answer, "executed" in reason) == (Answer.CANNOT_CHECK, True)
+    module = torch.nn.Linear(WIDTHS[0], 2)
+    pair = lipcert.load_pair(module, module, (WIDTHS[0],))
+    answer, reason = check(lipcert.certify(pair, region, attack=NO_ATTACK).save(tmp_path / "e"))
+    assert (answer, "no ONNX files" in reason) == (Answer.CANNOT_CHECK, True)
     assert check(tmp_path / "nothing")[0] is Answer.NOT_VERIFIED
 
 

@@ -15,7 +15,7 @@ CHAPTERS = {  # what an auditor reads, and the most lines of code of it
     "ONNX files, into sums of linear maps": (
         {"network.py", "reader.py", "layers.py", "codes.py"}, 370,
     ),
-    "where a network ends in a softmax": ({"softmax.py"}, 40),
+    "where networks are executed, or end in a softmax": ({"executed.py", "softmax.py"}, 100),
     "where it has a tanh, a GELU or their kind": ({"curve.py", "named.py"}, 170),
     "where multipliers prove the drift": ({"form.py", "drift.py"}, 200),
     "Lipschitz constants": ({"lipschitz.py", "jacobian.py"}, 180),

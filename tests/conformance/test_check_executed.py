@@ -1,0 +1,104 @@
+"""What ONNX Runtime returns lies in the checker's enclosures of executed networks: no tolerance."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import QuantFormat
+
+from lipcert.check.claim import evaluated
+from lipcert.check.executed import executed
+from lipcert.check.network import read
+from lipcert.check.reader import CannotCheckError
+from tests.conformance.operator_cases import CASES, Case, chain, rand
+from tests.conformance.test_check_reads import REFUSED
+from tests.conformance.test_read_qoperator import BLOCK, CNN, TYPES, Model, quantised
+
+Runtime = Callable[..., np.ndarray]
+READ = [case for case in CASES if case.name not in REFUSED]
+SUMS = [  # zero points and scales for which rounding relative to the sum alone is too little
+    ((0, 255, 250), (0.029720385, 0.052010518, 0.5825178)),
+    ((255, 0, 250), (0.022867786, 0.05081715, 0.08130744)),
+    ((250, 0, 250), (0.0077305925, 0.036444113, 0.4810623)),
+    ((100, 0, 128), (0.01306913, 0.084948495, 0.7362203)),
+]
+EVERY = [code.ravel() for code in np.meshgrid(np.arange(256), np.arange(256), indexing="ij")]
+
+
+def assert_inside(path: Path, inputs: np.ndarray, seen: np.ndarray) -> None:
+    lower, upper = evaluated(executed(read(path.read_bytes()), "int8"), inputs.astype(float))
+    seen = seen.reshape(len(inputs), -1).astype(float)
+    assert (lower <= seen).all()
+    assert (seen <= upper).all()
+
+
+@pytest.mark.parametrize("case", READ, ids=lambda case: case.name)
+def test_operators(onnx_file: Callable[..., Path], runtime: Runtime, case: Case) -> None:
+    path = onnx_file(case.nodes, case.tensors, case.shape, opset=case.opset)
+    batch = case.shape[0] if isinstance(case.shape[0], int) and case.shape[0] > 0 else 16
+    inputs = 2 * rand(batch, *(int(size) for size in case.shape[1:]))
+    assert_inside(path, inputs, runtime(path, inputs))
+
+
+@pytest.mark.parametrize("form", [QuantFormat.QDQ, QuantFormat.QOperator])
+@pytest.mark.parametrize("kind", TYPES, ids=str)
+@pytest.mark.parametrize("model", [CNN, BLOCK], ids=["cnn", "block"])
+def test_quantised_files(
+    tmp_path: Path, model: Model, kind: tuple[str, str, bool], form: QuantFormat
+) -> None:
+    """Every kernel by itself, and fused to integer kernels."""
+    path = quantised(tmp_path, model, kind, form)
+    inputs = rand(32, *model[2])
+    for level in ("ORT_DISABLE_ALL", "ORT_ENABLE_ALL"):
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+        if form == QuantFormat.QDQ:
+            options.add_session_config_entry("session.x64quantprecision", "1")
+        session = onnxruntime.InferenceSession(str(path), options)
+        assert_inside(path, inputs, np.asarray(session.run(None, {"x": inputs})[0]))
+
+
+@pytest.mark.parametrize(("zeros", "scales"), SUMS, ids=str)
+def test_sums_of_all_codes_beside_ties(
+    tmp_path: Path, runtime: Runtime, zeros: Sequence[int], scales: Sequence[float]
+) -> None:
+    """The runtime adds raw codes and zero points, whose rounding the sum's own size hides."""
+    count, scales = len(EVERY[0]), [np.float32(scale) for scale in scales]
+    tensors: dict[str, np.ndarray] = {"i": np.arange(count), "j": np.arange(count, 2 * count)}
+    for name, scale, zero in zip("abc", scales, zeros, strict=True):
+        tensors |= {f"s{name}": np.array(scale), f"z{name}": np.array(zero, np.uint8)}
+    nodes = [
+        helper.make_node("Gather", ["x", "i"], ["xa"], axis=1),
+        helper.make_node("Gather", ["x", "j"], ["xb"], axis=1),
+        *chain(("QuantizeLinear", "xa sa za", "a"), ("QuantizeLinear", "xb sb zb", "b")),
+        helper.make_node("QLinearAdd", ["a", "sa", "za", "b", "sb", "zb", "sc", "zc"], ["c"],
+                         domain="com.microsoft"),
+        helper.make_node("DequantizeLinear", ["c", "sc", "zc"], ["y"]),
+    ]  # fmt: skip
+    path = saved(tmp_path / "sum.onnx", nodes, tensors, 2 * count)
+    values = [(k - z) * float(s) for k, z, s in zip(EVERY, zeros, scales, strict=False)]
+    inputs = np.concatenate(values).astype(np.float32)[None]
+    assert_inside(path, inputs, runtime(path, inputs))
+
+
+def saved(path: Path, nodes: Sequence[object], tensors: dict[str, np.ndarray], size: int) -> Path:
+    ends = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", size]),
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]  # fmt: skip
+    stored = [numpy_helper.from_array(value, name) for name, value in tensors.items()]
+    graph = helper.make_graph(nodes, "graph", ends[:1], ends[1:], stored)
+    sets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=sets, ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_float64_is_refused(onnx_file: Callable[..., Path]) -> None:
+    nodes = [helper.make_node("Cast", ["x"], ["wide"], to=TensorProto.DOUBLE),
+             helper.make_node("Relu", ["wide"], ["many"]),
+             helper.make_node("Cast", ["many"], ["y"], to=TensorProto.FLOAT)]  # fmt: skip
+    path = onnx_file(nodes, {}, ("N", 3))
+    with pytest.raises(CannotCheckError):
+        executed(read(path.read_bytes()), "float32")
