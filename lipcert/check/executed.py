@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from lipcert.check.operation import Activation, Rounding, move
-from lipcert.check.reader import INPUT, Step, Steps, need
+from lipcert.check.reader import INPUT, CannotCheckError, Step, Steps, need
 
 SINGLE = 2.0**-24
 SPARE = 16  # roundings beside those of a sum: of weights, a bias, a mean, a requantisation
@@ -43,7 +43,8 @@ class Executed:
             self.raw[name] = raw + self.stored if alike else 0.0  # perhaps with stored codes added
             self.steps[name] = step if exact(step) else replace(step, rounding=of_sum(step))
             return
-        need(type(act) is Activation, f"{name}: an activation whose execution is not known")
+        if not isinstance(act, Activation):
+            raise CannotCheckError(f"{name}: a curve that is executed")
         self.raw[name] = raw
         if act.scale is not None:
             need(1 / LARGE <= act.scale <= LARGE, f"{name}: a scale of {act.scale}")
