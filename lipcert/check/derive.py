@@ -13,11 +13,10 @@ import numpy as np
 from lipcert.check import operation as op
 from lipcert.check.curve import Scalar, difference
 from lipcert.check.operation import Activation, Array, Ball, Box, Index, Linear, Mask, Rounding
-from lipcert.check.reader import INPUT, CannotCheckError, Step, Steps
+from lipcert.check.reader import INPUT, CannotCheckError, Step, Steps, need
 
 CHUNK = 2**19  # coefficients that are held at once, but for
 TOGETHER = 128  # entries of one place
-NEARBY = 2.0**-12  # share of a box over which a slope is taken
 IDENTITY = Activation(-np.inf, np.inf)
 
 
@@ -48,7 +47,7 @@ class Derivation:
     ) -> None:
         """The input alone; slopes of planes below and above, along each value, by name.
 
-        Lines of which there are none are chosen. A ball's centre lies in the box.
+        A ball's centre lies in the box.
         """
         self.ball: Ball | None = ball
         self.partners: Partners = {}
@@ -87,10 +86,15 @@ class Derivation:
                 self.tighten(name, wanted(steps, step.name, self.boxes[name]))
             else:
                 box = self.boxes[inputs[0]]
-                (low, high), *_ = self.slopes.setdefault(name, [lines(step.act, box)])
+                low, high = self.lines(name, step.act, box)
                 ends = step.act.remainder(box, low)[0], step.act.remainder(box, high)[1]
                 self.between(name, inputs, ends, step.act.remainder(box, 0.0))
         return name
+
+    def lines(self, name: str, _act: Scalar, _box: Box) -> Box:
+        """Slopes below and above an activation."""
+        need(name in self.slopes, f"no slopes of {name}")
+        return self.slopes[name][0]
 
     def compare(self, f: Steps, g: Steps, partners: Partners) -> str:
         """The network g once more, as drift plus f's values; names its output.
@@ -234,20 +238,6 @@ def joined(first: Rows, second: Rows) -> Rows:
         return first[0], first[1] + second[1]
     both = np.union1d(first[0], second[0])
     return both, op.among(both, *first) + op.among(both, *second)
-
-
-def lines(act: Scalar, box: Box) -> Box:
-    """Slopes below and above an activation, best at the middle of a box."""
-    middle, width, image = (box[0] + box[1]) / 2, box[1] - box[0], act.remainder(box, 0.0)
-    bit = width * NEARBY
-    ends = [act.sector((x, x + bit)) for x in (box[0], middle, box[1] - bit)]
-    chord = (image[1] - image[0]) / np.maximum(width, 1 / op.HUGE)
-    (least, most), slopes = act.sector(box), [(low + high) / 2 for low, high in ends]
-    tried = np.stack([least, most, np.clip(chord, least, most), *slopes])
-    below, above = act.remainder(box, tried)
-    best = (tried * middle + below).argmax(0)[None], (tried * middle + above).argmin(0)[None]
-    below, above = (np.take_along_axis(tried, place, 0)[0] for place in best)
-    return below, above
 
 
 def wanted(steps: Steps, name: str, box: Box) -> Mask:

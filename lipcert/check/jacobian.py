@@ -14,9 +14,28 @@ from lipcert.check.form import Form, Rows
 from lipcert.check.operation import HUGE, SLACK, TINY, Ball, Box, Linear, down, gamma, size, up
 from lipcert.check.reader import INPUT, Steps, hold, need
 
+NEARBY = 2.0**-12  # share of a box over which a slope is taken
 ENTRIES = 2**27  # of one value's derivatives
 Slopes = Mapping[str, Box]  # by activation, least and largest (entries, 1)
 Area = tuple[Box, Ball | None]  # a box of inputs (entries, 1), perhaps cut to a ball in it
+
+
+class Lined(Derivation):
+    """Of one network, with lines that are chosen here."""
+
+    def lines(self, name: str, act: Scalar, box: Box) -> Box:
+        """Slopes below and above an activation, best at the middle of a box."""
+        middle, width, image = (box[0] + box[1]) / 2, box[1] - box[0], act.remainder(box, 0.0)
+        bit = width * NEARBY
+        ends = [act.sector((x, x + bit)) for x in (box[0], middle, box[1] - bit)]
+        chord = (image[1] - image[0]) / np.maximum(width, 1 / HUGE)
+        (least, most), slopes = act.sector(box), [(low + high) / 2 for low, high in ends]
+        tried = np.stack([least, most, np.clip(chord, least, most), *slopes])
+        below, above = act.remainder(box, tried)
+        best = (tried * middle + below).argmax(0)[None], (tried * middle + above).argmin(0)[None]
+        below, above = (np.take_along_axis(tried, place, 0)[0] for place in best)
+        self.slopes[name] = [(below, above)]
+        return below, above
 
 
 def slopes(steps: Steps, area: Area | None) -> Slopes:
@@ -27,7 +46,7 @@ def slopes(steps: Steps, area: Area | None) -> Slopes:
         need(smooth, f"{step.name}: steps, which have no constant")
     if area is None:
         return {s.name: act.sector(line(act, int(np.prod(s.shape)))) for s, act in acts}
-    made = Derivation(area[0], {}, area[1])
+    made = Lined(area[0], {}, area[1])
     made.enclose("", steps)
     return {s.name: act.sector(made.boxes[s.inputs[0]]) for s, act in acts}
 
