@@ -16,10 +16,10 @@ from benchmarks.table import Cell, Report, begin
 from lipcert.graph.layer_graph import LayerGraph
 from lipcert.graph.simplify import simplify
 from lipcert.lipschitz.ascent import Ascent
-from lipcert.lipschitz.norm import Norm
 from lipcert.lipschitz.relaxation import Relaxation, Task
 from lipcert.lipschitz.relaxations import scan
 from lipcert.lipschitz.slopes import everywhere
+from lipcert.numeric.norm import Norm
 from lipcert.numeric.placement import Placement
 from lipcert.read import read_file, read_module
 from lipcert.walk.progress import quiet

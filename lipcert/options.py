@@ -11,9 +11,9 @@ import typer
 
 from lipcert import methods
 from lipcert.graph.semantics import Semantics
-from lipcert.lipschitz.norm import Norm as Metric
 from lipcert.lipschitz.outputs import Outputs
 from lipcert.methods.base import Method
+from lipcert.numeric.norm import Norm as Metric
 from lipcert.read import read_inputs
 from lipcert.sets.region import Ball, Box, Grid, Region
 

@@ -9,9 +9,9 @@ from torch import Generator, Tensor
 from lipcert.attacks.fast import fast
 from lipcert.errors import BadInput
 from lipcert.graph.layer_graph import LayerGraph
-from lipcert.lipschitz.norm import Norm
 from lipcert.lipschitz.quotient import quotients
 from lipcert.lipschitz.tangent import jacobians, tangent
+from lipcert.numeric.norm import Norm
 from lipcert.numeric.placement import Placement
 from lipcert.sets.region import Region
 from lipcert.walk.progress import Watch

@@ -13,8 +13,8 @@ from lipcert.certificate.provenance import NetworkFacts
 from lipcert.errors import Unsound
 from lipcert.lipschitz import store
 from lipcert.lipschitz.ascent import Seen
-from lipcert.lipschitz.norm import Norm
 from lipcert.lipschitz.relaxation import Proved
+from lipcert.numeric.norm import Norm
 from lipcert.sets.region import Region
 
 

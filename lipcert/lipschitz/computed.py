@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lipcert.gain.affine import affine_gain, softmax_gain
 from lipcert.graph.layer_graph import LayerGraph, Node
-from lipcert.lipschitz.gain import affine_gain, softmax_gain
-from lipcert.lipschitz.norm import Norm
 from lipcert.lipschitz.slopes import everywhere
 from lipcert.methods.image import image
+from lipcert.numeric.norm import Norm
 from lipcert.numeric.rounding import inflate, up
 from lipcert.ops.kinds import Affine
 from lipcert.ops.softmax import Softmax

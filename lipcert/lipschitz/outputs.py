@@ -17,8 +17,8 @@ from lipcert.errors import BadInput
 from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.graph.pair import Pair
 from lipcert.lipschitz.bound import LipschitzBound
-from lipcert.lipschitz.norm import Norm
 from lipcert.lipschitz.prove import Asked, Effort, Part, body_of, bounds_of, parts_of
+from lipcert.numeric.norm import Norm
 from lipcert.ops.linear import Linear
 from lipcert.sets.region import Region
 from lipcert.walk.interrupt import noted

@@ -10,16 +10,16 @@ import torch
 from lipcert.certificate.lipschitz import Role
 from lipcert.certify import Network, read_network
 from lipcert.errors import BadInput
+from lipcert.gain.affine import softmax_gain
 from lipcert.graph.layer_graph import LayerGraph
 from lipcert.graph.pair import Pair
 from lipcert.graph.simplify import simplify
 from lipcert.lipschitz.ascent import Ascent
 from lipcert.lipschitz.bound import LipschitzBound, Origin, PairBounds
-from lipcert.lipschitz.gain import softmax_gain
-from lipcert.lipschitz.norm import Norm
 from lipcert.lipschitz.relaxation import Proved, Task
 from lipcert.lipschitz.relaxations import scan
 from lipcert.lipschitz.slopes import Slopes, everywhere, known, within
+from lipcert.numeric.norm import Norm
 from lipcert.numeric.placement import Placement
 from lipcert.numeric.rounding import up
 from lipcert.ops.softmax import Softmax

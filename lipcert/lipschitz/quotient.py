@@ -7,8 +7,8 @@ from torch import Tensor
 
 from lipcert.graph.layer_graph import LayerGraph
 from lipcert.lipschitz.computed import computed, upper_norm
-from lipcert.lipschitz.norm import Norm
 from lipcert.methods.interval import propagated
+from lipcert.numeric.norm import Norm
 from lipcert.numeric.rounding import down, gamma, up
 from lipcert.ops.softmax import Softmax
 from lipcert.sets.enclosure import Interval

@@ -7,8 +7,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from lipcert.graph.layer_graph import LayerGraph
-from lipcert.lipschitz.norm import Norm
 from lipcert.lipschitz.slopes import Slopes
+from lipcert.numeric.norm import Norm
 from lipcert.numeric.placement import Placement
 from lipcert.walk.progress import Watch, quiet
 

@@ -18,8 +18,8 @@ from lipcert.compress.quantize import opened, quantised, written
 from lipcert.errors import UnsupportedOp
 from lipcert.graph.pair import Pair
 from lipcert.lipschitz.bound import PairBounds
-from lipcert.lipschitz.norm import Norm
 from lipcert.lipschitz.prove import Effort, lipschitz
+from lipcert.numeric.norm import Norm
 from lipcert.sets.region import Region
 from lipcert.walk.interrupt import noted
 from lipcert.walk.progress import Watch, quiet

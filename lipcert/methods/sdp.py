@@ -13,9 +13,11 @@ from lipcert.graph.pair import Pair
 from lipcert.graph.semantics import Semantics
 from lipcert.methods.base import Bounds, Method
 from lipcert.methods.sdp_facts import DriftFacts, drift_facts
-from lipcert.methods.twin import TwinBounds
+from lipcert.methods.telescoping import telescoped
+from lipcert.methods.twin import followed
+from lipcert.numeric.norm import length_upper
 from lipcert.numeric.placement import Placement
-from lipcert.numeric.rounding import inflate, up
+from lipcert.numeric.rounding import cast_down, cast_up, up
 from lipcert.ops.kinds import Elementwise
 from lipcert.sdp.procedure import Forms, Multipliers, Products, Progress, Proof, search
 from lipcert.sets.enclosure import Interval
@@ -32,7 +34,7 @@ SMALLEST = 1e-100  # goal that is worth a unit of its own
 
 @dataclass(frozen=True)
 class DriftSdp(Method):
-    """The smallest of twin bounds, the difference of both outputs and the drift SDP, by name.
+    """The smallest of the outputs' difference, twin and telescoping bounds and the SDP, by name.
 
     The SDP needs an l2 ball, aligned networks in real arithmetic, and slopes without steps;
     elsewhere the others remain.
@@ -45,20 +47,24 @@ class DriftSdp(Method):
 
     def bound(self, pair: Pair, region: Region, placement: Placement, watch: Watch) -> Bounds:
         """Never looser than twin bounds."""
-        twin = TwinBounds().bound(pair, region, placement, watch)
-        rows = [self._row(pair, region, twin.drift, row, watch) for row in range(region.batch)]
+        twin, walked = followed(pair, region, placement, watch)
+        difference = twin.compressed.minus(twin.original)
+        parts = {"interval difference": difference, "twin bounds": twin.drift}
+        norm = torch.full((region.batch,), torch.inf, dtype=torch.float64)
+        if walked is not None:
+            telescope = telescoped(pair, region, walked, watch)
+            parts["telescoping"] = _like(telescope.drift, twin.drift)
+            norm = telescope.norm
+        known, _ = smallest(parts)
+        rows = [self._row(pair, region, known, row, watch) for row in range(region.batch)]
         found = Interval(
             torch.cat([box.lower for box, _ in rows]), torch.cat([box.upper for box, _ in rows])
         )
-        drift, origin = smallest(
-            {
-                "interval difference": twin.compressed.minus(twin.original),
-                "twin bounds": twin.drift,
-                NAME: Interval(found.lower.to(twin.drift.lower), found.upper.to(twin.drift.upper)),
-            }
-        )
-        norm = torch.cat([length for _, length in rows]).to(drift.lower)
-        return replace(twin, drift=drift, origin=origin, norm=torch.minimum(norm, _length(drift)))
+        drift, origin = smallest(parts | {NAME: _like(found, twin.drift)})
+        norm = torch.minimum(norm, torch.cat([length for _, length in rows]))
+        norm = torch.minimum(norm, length_upper(drift.magnitude().double().flatten(1)).cpu())
+        norm = cast_up(norm, drift.lower.dtype).to(drift.lower.device)
+        return replace(twin, drift=drift, origin=origin, norm=norm)
 
     def _row(
         self, pair: Pair, region: Region, drift: Interval, row: int, watch: Watch
@@ -126,8 +132,7 @@ class Searches:
         below, above = (torch.from_numpy(ends[sign]).view(shape) for sign in (-1, 1))
         noise = up(self.facts.noise[0] + self.facts.noise[1])
         found = Interval(-below, above).plus(Interval(-noise, noise))
-        length = inflate(torch.linalg.vector_norm(noise.flatten()) + norm, noise.numel() + 4)
-        return found, length.view(1)
+        return found, up(length_upper(noise.flatten()) + norm).view(1)
 
     def _side(self, output: int, sign: int, known: float) -> tuple[Proof, float]:
         """The upper bound of sign times an output's drift, if it is better than a known one."""
@@ -160,7 +165,7 @@ class Searches:
         return search(self.facts.known, goal, size, left, told)
 
 
-def _length(drift: Interval) -> Tensor:
-    """Upper bound of the l2 norm of members of a box, (batch,)."""
-    size = drift.magnitude().flatten(1)
-    return inflate(torch.linalg.vector_norm(size, dim=1), size.shape[1] + 4)
+def _like(box: Interval, other: Interval) -> Interval:
+    """In the dtype and on the device of another, rounded outward."""
+    dtype, device = other.lower.dtype, other.lower.device
+    return Interval(cast_down(box.lower, dtype).to(device), cast_up(box.upper, dtype).to(device))

@@ -1,5 +1,6 @@
 """What rows on the drift need and pay at each aligned node, and boxes for the drift itself."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -184,7 +185,9 @@ def _drift_box(ops: _Affines, inputs: list[Twin]) -> Interval:
             box = box.plus(
                 _spread(constant, gamma(2, constant.dtype) + ops.difference.weight_error)
             )
-    pad = _form_error(ops, inputs)
+    pad = form_error(
+        (ops.original, ops.compressed), ops.weight_error, [t.original.magnitude() for t in inputs]
+    )
     return box if pad is None else Interval(down(box.lower - pad), up(box.upper + pad))
 
 
@@ -193,15 +196,22 @@ def _spread(value: Tensor, relative: float) -> Interval:
     return Interval(down(value - pad), up(value + pad))
 
 
-def _form_error(ops: _Affines, inputs: list[Twin]) -> Tensor | None:
+def form_error(
+    ops: Sequence[Affine | None], errors: Sequence[float], sizes: list[Tensor]
+) -> Tensor | None:
     """Largest effect on the drift of weights that are not exactly the stored ones.
 
     The stored difference belongs to the stored weights; the true one may be off by both errors.
+
+    Args:
+        ops: of both networks.
+        errors: relative, of the weights that the difference was made from.
+        sizes: largest absolute values of f's inputs.
     """
     total: Tensor | None = None
-    for op, error in zip((ops.original, ops.compressed), ops.weight_error, strict=True):
+    for op, error in zip(ops, errors, strict=True):
         if error and op is not None:
-            part = 2 * error * _size(op, [t.original.magnitude() for t in inputs])
+            part = 2 * error * _size(op, sizes)
             total = part if total is None else total + part
     return None if total is None else inflate(total, 8)
 
@@ -232,7 +242,7 @@ def _affine_table(ops: _Affines, inputs: list[Twin], value: Twin, values: Values
         along_drift = along_drift + f * _size(ops.original, original)
         along_drift = along_drift + g * _size(ops.compressed, original)
     along_original = f * _size(ops.original, original) + sums * base.abs()
-    error = _form_error(ops, inputs)
+    error = form_error((ops.original, ops.compressed), ops.weight_error, original)
     if error is not None:
         along_drift = along_drift + error
     losses = _losses(along_drift, along_original, value, values.executing(values.shift))

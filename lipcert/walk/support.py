@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lipcert.numeric.norm import length_upper
 from lipcert.numeric.placement import Placement
 from lipcert.numeric.rounding import cast_down, cast_up, down, gamma, inflate, up
 from lipcert.ops.functional import Functional
@@ -58,14 +59,6 @@ class Support:
         least = down(self.box.total(functional, rows, 0) - self.box.slack(functional, rows, 1))
         if self.ball is None:
             return least
-        fall = up(_length_upper(functional.values.flatten(1)) * self.radius)
+        fall = up(length_upper(functional.values.flatten(1)) * self.radius)
         fall = up(fall + self.ball.slack(functional, rows, 1))
         return torch.maximum(least, down(self.ball.total(functional, rows, 0) - fall))
-
-
-def _length_upper(values: Tensor) -> Tensor:
-    """Upper bound on the l2 norm of each row, whose squares alone would under- or overflow."""
-    peak = values.abs().amax(1, keepdim=True)
-    whole = torch.where(peak > 0, peak, torch.ones_like(peak))
-    length = torch.linalg.vector_norm(values / whole, dim=1)
-    return inflate(inflate(length, values.shape[1] + 2) * peak[:, 0], 2)

@@ -15,9 +15,9 @@ from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.graph.simplify import simplify
 from lipcert.lipschitz import Effort, LipschitzBound, lipschitz
 from lipcert.lipschitz.ascent import Ascent
-from lipcert.lipschitz.norm import Norm
 from lipcert.lipschitz.quotient import quotients
 from lipcert.lipschitz.relaxations import scan
+from lipcert.numeric.norm import Norm
 from lipcert.ops.add import Add
 from lipcert.ops.conv import Conv
 from lipcert.ops.gelu import Gelu

@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 from lipcert.errors import Unsound
+from lipcert.gain.affine import dense
 from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.lipschitz.fourier.check import check
 from lipcert.lipschitz.fourier.factor import solved, start
 from lipcert.lipschitz.fourier.level import Level, folded, half, spread
 from lipcert.lipschitz.fourier.program import Program, program
 from lipcert.lipschitz.fourier.verify import verified
-from lipcert.lipschitz.gain import dense
-from lipcert.lipschitz.norm import Norm
 from lipcert.lipschitz.relaxation import Proved, Relaxation, Task
 from lipcert.lipschitz.relaxations.fourier import FourierSdp
 from lipcert.lipschitz.relaxations.lipsdp import LipSdp
 from lipcert.lipschitz.relaxations.product import Product
 from lipcert.lipschitz.slopes import everywhere
+from lipcert.numeric.norm import Norm
 from lipcert.numeric.placement import Placement
 from lipcert.ops.add import Add
 from lipcert.ops.concat import Concat

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.lipschitz.computed import computed, upper_norm
-from lipcert.lipschitz.norm import Norm
 from lipcert.lipschitz.quotient import quotients
 from lipcert.methods.interval import propagated
+from lipcert.numeric.norm import Norm
 from lipcert.ops.add import Add
 from lipcert.ops.leaky_relu import LeakyRelu
 from lipcert.ops.linear import Linear

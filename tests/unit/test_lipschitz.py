@@ -21,9 +21,9 @@ from lipcert.errors import BadInput, Unsound, UnsupportedOp
 from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.lipschitz import Effort, LipschitzBound
 from lipcert.lipschitz.ascent import Ascent
-from lipcert.lipschitz.norm import Norm
 from lipcert.lipschitz.relaxations.product import Product
 from lipcert.lipschitz.slopes import everywhere
+from lipcert.numeric.norm import Norm
 from lipcert.ops.add import Add
 from lipcert.ops.erf import Erf
 from lipcert.ops.gelu import Gelu

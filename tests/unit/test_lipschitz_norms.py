@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lipcert.lipschitz import symbol
-from lipcert.lipschitz.gain import affine_gain, dense
-from lipcert.lipschitz.norm import Norm
-from lipcert.lipschitz.symbol import conv_norm_upper
+from lipcert.gain import symbol
+from lipcert.gain.affine import affine_gain, dense
+from lipcert.gain.symbol import conv_norm_upper
 from lipcert.numeric.circle import ROOT_ERROR, roots_of_unity
+from lipcert.numeric.norm import Norm
 from lipcert.numeric.spectral import largest_eigenvalue_upper, spectral_norm_upper
 from lipcert.ops.add import Add
 from lipcert.ops.concat import Concat

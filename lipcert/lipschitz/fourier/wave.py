@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from lipcert.gain.symbol import symbol_error, symbols
 from lipcert.lipschitz.fourier.level import Level, half, spread
 from lipcert.lipschitz.fourier.reading import WHOLE, Reading
-from lipcert.lipschitz.symbol import symbol_error, symbols
 from lipcert.numeric.rounding import gamma, inflate
 
 DOUBLE = torch.float64

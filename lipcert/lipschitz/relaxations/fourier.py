@@ -14,8 +14,8 @@ from lipcert.lipschitz.fourier.descent import descended
 from lipcert.lipschitz.fourier.factor import solved, start
 from lipcert.lipschitz.fourier.program import Program, program
 from lipcert.lipschitz.fourier.verify import verified
-from lipcert.lipschitz.norm import Norm
 from lipcert.lipschitz.relaxation import Multipliers, Proved, Relaxation, Task
+from lipcert.numeric.norm import Norm
 from lipcert.report.number import above
 from lipcert.sets.enclosure import Interval
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from lipcert.graph.layer_graph import Node
-from lipcert.lipschitz.norm import Norm
 from lipcert.lipschitz.relaxation import Proved, Relaxation, Task
+from lipcert.numeric.norm import Norm
 from lipcert.numeric.rounding import down, gamma, inflate, up
 from lipcert.numeric.spectral import spectral_norm_upper
 from lipcert.ops.functional import Functional

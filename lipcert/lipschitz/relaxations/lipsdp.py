@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import torch
 
-from lipcert.lipschitz.norm import Norm
 from lipcert.lipschitz.relaxation import Multipliers, Proved, Relaxation, Task
+from lipcert.numeric.norm import Norm
 from lipcert.ops.kinds import Coupled
 from lipcert.report.number import above, below
 from lipcert.sdp import Chain, LipschitzProof, Progress, search

@@ -6,12 +6,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from lipcert.gain.affine import affine_gain, softmax_gain
 from lipcert.graph.layer_graph import LayerGraph, Node
-from lipcert.lipschitz.gain import affine_gain, softmax_gain
 from lipcert.lipschitz.maxima import leaves, shared
-from lipcert.lipschitz.norm import Norm
 from lipcert.lipschitz.relaxation import Proved, Relaxation, Task
 from lipcert.lipschitz.slopes import Slopes
+from lipcert.numeric.norm import Norm
 from lipcert.numeric.rounding import up
 from lipcert.ops.kinds import Affine, Elementwise
 from lipcert.ops.softmax import Softmax

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from lipcert.lipschitz.norm import Norm
-from lipcert.lipschitz.symbol import conv_norm_upper
+from lipcert.gain.symbol import conv_norm_upper
+from lipcert.numeric.norm import Norm, length_upper
 from lipcert.numeric.rounding import inflate, up
 from lipcert.numeric.spectral import spectral_norm_upper
 from lipcert.ops.concat import Concat
@@ -56,7 +56,7 @@ def _spectral(op: Affine, shape: Shape) -> float:
 
 def _of_matrix(op: Affine, matrix: Tensor) -> float:
     """Norm of a matrix whose entries were rounded as the operation's weights were."""
-    slack = inflate(torch.linalg.matrix_norm(matrix), 2 * matrix.numel()) * op.weight_error
+    slack = length_upper(matrix.flatten()) * op.weight_error
     return float(up(spectral_norm_upper(matrix) + inflate(slack, 2)))
 
 
@@ -67,6 +67,17 @@ def dense(op: Affine, shape: Shape) -> Tensor:
     ones = torch.eye(count, dtype=torch.float64).reshape(count, *after)
     (back,) = op.adjoint(Functional.natural(ones, after))
     return back.in_natural_order().flatten(1)
+
+
+def rows_upper(op: Affine, shape: Shape) -> Tensor | None:
+    """Upper bounds on the l2 norms of what makes every entry of the value, of its shape.
+
+    None for layers too large to be written out.
+    """
+    after = op.shape(shape)
+    if torch.Size(after).numel() * torch.Size(shape).numel() > DENSE:
+        return None
+    return inflate(length_upper(dense(op, shape)) * (1 + op.weight_error), 2).view(after)
 
 
 def _between(op: Affine, inputs: tuple[Shape, ...]) -> list[Tensor]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lipcert.numeric.circle import ROOT_ERROR, roots_of_unity
+from lipcert.numeric.norm import length_upper
 from lipcert.numeric.rounding import gamma, inflate, up
 from lipcert.numeric.spectral import spectral_norm_upper
 from lipcert.ops.conv import Conv
@@ -42,7 +43,8 @@ def conv_norm_upper(op: Conv) -> float:
     ]
     largest = _largest(kernel, sizes[0][0], sizes[1][0])
     size = kernel.abs().sum((-2, -1))
-    weight = inflate(torch.linalg.matrix_norm(size), 2 * size[0].numel() + kernel[0, 0, 0].numel())
+    size = inflate(size, kernel[0, 0, 0].numel())
+    weight = length_upper(size.flatten(-2))
     slack = weight.max() * (symbol_error(kernel.shape[-2:]) + op.weight_error)
     return float(up(up(largest + inflate(slack, 4)) * (sizes[0][1] * sizes[1][1])))
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lipcert.errors import BadInput
+from lipcert.numeric.rounding import inflate
 
 
 class Norm(StrEnum):
@@ -46,3 +47,12 @@ class Norm(StrEnum):
             return torch.zeros_like(vectors).scatter(-1, place, ones)
         length = self.of(vectors)[..., None]
         return vectors / length.clamp(min=torch.finfo(vectors.dtype).tiny)
+
+
+def length_upper(vectors: Tensor) -> Tensor:
+    """Upper bound on l2 norms of vectors (..., n), whose squares alone would under- or overflow."""
+    peak = vectors.abs().amax(-1, keepdim=True)
+    whole = torch.where(peak > 0, peak, torch.ones_like(peak))
+    length = torch.linalg.vector_norm(vectors / whole, dim=-1)
+    length = inflate(inflate(length, vectors.shape[-1] + 2) * peak[..., 0], 2)
+    return torch.where(peak[..., 0].isfinite(), length, torch.inf)

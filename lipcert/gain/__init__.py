@@ -1,0 +1,1 @@
+"""How much operations can enlarge distances."""
