@@ -16,6 +16,7 @@ from benchmarks.table import Report, begin
 from lipcert import Box, certify, load_pair
 from lipcert.check import check
 from lipcert.graph.pair import Pair
+from lipcert.graph.semantics import Semantics
 from lipcert.sets.region import Region
 
 
@@ -40,9 +41,11 @@ def _cases(tiny: Path) -> Iterator[tuple[str, Pair, Region]]:
             ten,
         )
     sound = Box.around(inputs.sww(tiny.parent, 1), 1 / 255, (0.0, 1.0))
-    for twin in ("weights_only", "qdq"):
-        original, compressed = "sww_dscnn1d_float.onnx", f"sww_dscnn1d_int8_{twin}.onnx"
-        yield f"sww, {twin}, 1/255", load_pair(tiny / original, tiny / compressed), sound
+    original = tiny / "sww_dscnn1d_float.onnx"
+    for twin, semantics in (("weights_only", "real"), ("qdq", "real"), ("qdq", "int8")):
+        compressed = tiny / f"sww_dscnn1d_int8_{twin}.onnx"
+        pair = load_pair(original, compressed, semantics=Semantics(semantics))
+        yield f"sww, {twin}, 1/255, {semantics}", pair, sound
     pair = load_pair(tiny / "ad_autoencoder_float.onnx", tiny / "ad_autoencoder_int8_qdq.onnx")
     centre, step = inputs.made(pair.compressed, 1), inputs.step(pair.compressed)
     yield "ad_autoencoder, qdq, 0.1 steps", pair, Box.around(centre, 0.1 * step)

@@ -10,6 +10,7 @@ from lipcert.graph.exact_ties import with_exact_ties
 from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.graph.semantics import Semantics
 from lipcert.graph.simplify import simplify
+from lipcert.graph.stray import with_strays
 from lipcert.graph.widen import widened
 from lipcert.ops.add import Add
 from lipcert.ops.softmax import Softmax
@@ -62,6 +63,7 @@ class Pair:
         original, compressed = (absorbed(simplify(g)) for g in read)
         compressed = widened(original, compressed).under(semantics)
         original = original.under(Semantics.FLOAT32 if semantics in INTEGER else semantics)
+        original, compressed = (_executed(graph) for graph in (original, compressed))
         if semantics == Semantics.REAL:
             original, compressed = (with_exact_ties(graph) for graph in (original, compressed))
         pairs = aligned(original, compressed)
@@ -103,3 +105,9 @@ class Pair:
             ends.append(names[graph.output.name])
         drift = Node("drift", Add((-1, 1)), (ends[0], ends[1]), self.original.output.shape)
         return LayerGraph((*nodes, drift), f"{self.compressed.source} - {self.original.source}")
+
+
+def _executed(graph: LayerGraph) -> LayerGraph:
+    """With what float32 kernels round away of codes; LiteRT's tell it by themselves."""
+    alone = (Semantics.REAL, Semantics.LITERT)
+    return graph if graph.semantics in alone else with_strays(graph)

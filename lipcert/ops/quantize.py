@@ -42,9 +42,9 @@ class Quantize(Cornered):
         lowest: smallest code less the zero point; broadcasts likewise.
         highest: largest code less the zero point; broadcasts likewise.
         slack: relative error of x / scale as executed; zero in exact arithmetic.
-        stray: how much further than half a step LiteRT's kernel behind these codes may round,
-            beside the relative error, in steps; broadcasts likewise. None where x is rounded
-            to the nearest code.
+        stray: how much further than half a step the kernel behind these codes may round, beside
+            the relative error, in steps; broadcasts likewise. None where x is rounded to the
+            nearest code; before it is executed, a graph of LiteRT's knows it already.
         requantiser: that kernel, where x is a whole number of units: codes are then exact.
     """
 

@@ -9,11 +9,16 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantFormat
 
+import lipcert
 from lipcert.check.claim import evaluated
 from lipcert.check.curve import Curve
 from lipcert.check.executed import executed
 from lipcert.check.network import read
 from lipcert.check.reader import CannotCheckError
+from lipcert.graph.semantics import Semantics
+from lipcert.methods.interval import IntervalArithmetic
+from lipcert.numeric.placement import Placement
+from lipcert.sets.region import Box
 from tests.conformance.operator_cases import CASES, Case, chain, rand
 from tests.conformance.test_check_reads import REFUSED
 from tests.conformance.test_read_qoperator import BLOCK, CNN, TYPES, Model, quantised
@@ -87,7 +92,48 @@ def test_sums_of_all_codes_beside_ties(
     path = saved(tmp_path / "sum.onnx", nodes, tensors, 2 * count)
     values = [(k - z) * float(s) for k, z, s in zip(EVERY, zeros, scales, strict=False)]
     inputs = np.concatenate(values).astype(np.float32)[None]
-    assert_inside(path, inputs, runtime(path, inputs))
+    seen = runtime(path, inputs)
+    assert_inside(path, inputs, seen)
+    pair = lipcert.load_pair(path, path, semantics=Semantics.INT8)
+    method = IntervalArithmetic()
+    bounds = method.certify(pair, Box.around(inputs.astype(float), 0.0), Placement()).compressed
+    assert (bounds.lower.numpy() <= seen).all()
+    assert (seen <= bounds.upper.numpy()).all()
+
+
+@pytest.mark.parametrize("operator", ["QLinearAdd", "QLinearMul"])
+@pytest.mark.parametrize("zeros", [(0, 255, 250), (250, 0, 0), (100, 7, 128)], ids=str)
+def test_constant_codes_beside_ties(
+    tmp_path: Path, runtime: Runtime, operator: str, zeros: Sequence[int]
+) -> None:
+    """As above, one of both stored: of every scale those where a kernel comes nearest to a tie."""
+    rng = np.random.default_rng(sum(zeros))
+    first, second = (np.float32(rng.uniform(0.01, 0.1)) for _ in range(2))
+    constant = (EVERY[1] - zeros[1]) * float(second)
+    x = (EVERY[0] - zeros[0]) * float(first)
+    exact = x + constant if operator == "QLinearAdd" else x * constant
+    for third in rng.uniform(0.05, 0.8, 20).astype(np.float32):
+        steps = exact / float(third)
+        some = np.argsort(abs(steps - np.floor(steps) - 0.5))[:64]
+        tensors: dict[str, np.ndarray] = {"b": EVERY[1][some].astype(np.uint8)}
+        for name, scale, zero in zip("abc", (first, second, third), zeros, strict=True):
+            tensors |= {f"s{name}": np.array(scale), f"z{name}": np.array(zero, np.uint8)}
+        nodes = [
+            *chain(("QuantizeLinear", "x sa za", "a")),
+            helper.make_node(operator, ["a", "sa", "za", "b", "sb", "zb", "sc", "zc"], ["c"],
+                             domain="com.microsoft"),
+            helper.make_node("DequantizeLinear", ["c", "sc", "zc"], ["y"]),
+        ]  # fmt: skip
+        path = saved(tmp_path / "stored.onnx", nodes, tensors, len(some))
+        inputs = x[some].astype(np.float32)[None]
+        seen = runtime(path, inputs)
+        if operator == "QLinearAdd":  # the checker knows no other
+            assert_inside(path, inputs, seen)
+        pair = lipcert.load_pair(path, path, semantics=Semantics.INT8)
+        region = Box.around(inputs.astype(float), 0.0)
+        bounds = IntervalArithmetic().certify(pair, region, Placement()).compressed
+        assert (bounds.lower.numpy() <= seen).all()
+        assert (seen <= bounds.upper.numpy()).all()
 
 
 def saved(path: Path, nodes: Sequence[object], tensors: dict[str, np.ndarray], size: int) -> Path:
