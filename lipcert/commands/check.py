@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lipcert.check import UNCHECKED, Answer, check
+from lipcert.report.claimed import claimed
 from lipcert.terminal import output, say
 
 CertificatePath = Annotated[
@@ -25,5 +26,6 @@ def command(certificate: CertificatePath, models: Models = None, key: Key = None
     answer, reason = check(certificate, models, key)
     say(f"{answer}: {reason}", output())
     if answer is Answer.VERIFIED:
+        say(claimed(certificate), output())
         say(f"taken on trust: {UNCHECKED}", output())
     raise typer.Exit(answer.status)

@@ -12,9 +12,11 @@ from onnx import helper
 from typer.testing import CliRunner, Result
 
 from lipcert.certificate.certificate import Verdict
+from lipcert.certificate.disk import load, load_lipschitz
 from lipcert.cli import app
 from lipcert.methods.base import Method
 from lipcert.options import METHODS
+from lipcert.report.number import above
 
 DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
 PAIR = (str(DIGITS / "model.onnx"), str(DIGITS / "model.int8.onnx"))
@@ -251,11 +253,23 @@ def test_the_installed_command_in_a_process(inputs: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_check_tells_what_constants_it_verified(tmp_path: Path) -> None:
+    assert run("lipschitz", *PAIR, "--norm", "inf", "--out", tmp_path).exit_code == 0
+    said = run("check", tmp_path).stdout
+    upper = load_lipschitz(tmp_path)[0].constants["original"].upper
+    assert upper is not None
+    assert f"original: at most {above(upper)} (seen: " in said
+    assert "compressed: no finite constant" in said
+
+
 def test_check_answers_by_its_exit_status(inputs: Path, tmp_path: Path) -> None:
     out, key = tmp_path / "out", tmp_path / "key.pem"
     assert around(inputs, "--out", out).exit_code == 0
     fine = run("check", out)
     assert (fine.exit_code, fine.stdout.split(":")[0]) == (0, "verified")
+    most = above(max(load(out).document.result.max_drift))
+    assert "model.int8.onnx against model.onnx: PROVED." in fine.stdout
+    assert f"further than {most} from" in " ".join(fine.stdout.split())
     pem = Ed25519PrivateKey.generate().private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
     )
