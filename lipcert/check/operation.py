@@ -79,7 +79,7 @@ class Linear:
     def of(self, x: Array, weight: Array) -> Array:
         """Values (entries, columns) at inputs (size, columns), with these or with other weights."""
         groups, count, places = self.index.shape
-        taken = _with_zero(x)[self.index].reshape(groups, count, places * x.shape[1])
+        taken = np.pad(x, ((0, 1), (0, 0)))[self.index].reshape(groups, count, places * x.shape[1])
         return (weight @ taken).reshape(-1, x.shape[1])
 
     def adjoint(self, rows: Array) -> Array:
@@ -96,16 +96,17 @@ class Linear:
     def within(self, support: Index) -> tuple[Index, "Linear", Index]:
         """Entries that go with some, whole places at once; the map to these; all that it reads."""
         places, blocks = self.index.shape[2], self.weight.shape[0] * self.weight.shape[1]
-        some = np.unique(support % places)
-        reads, index = np.unique(self.index[:, :, some], return_inverse=True)
-        count = int(np.sum(reads < self.size))
-        part = Linear(self.weight, index.reshape(*self.index.shape[:2], -1), count, self.error)
+        some = np.flatnonzero(np.bincount(support % places))
+        taken = self.index[:, :, some]
+        seen = np.bincount(taken.ravel()) > 0
+        reads, count = np.flatnonzero(seen), int(np.sum(seen[: self.size]))
+        part = Linear(self.weight, (np.cumsum(seen) - 1)[taken], count, self.error)
         return (np.arange(blocks)[:, None] * places + some).ravel(), part, reads[:count]
 
     @functools.cached_property
     def readers(self) -> Index:
         """Where `index` reads each input, (most, size), filled up with a place beyond."""
-        flat = self.index.ravel()
+        flat = self.index.ravel().astype(np.min_scalar_type(self.size))
         order = np.argsort(flat, kind="stable")
         order = order[: np.searchsorted(flat[order], self.size)]
         counts = np.bincount(flat[order], minlength=self.size)
@@ -127,10 +128,6 @@ def among(wide: Index, support: Index, rows: Array) -> Array:
     found = np.zeros((len(wide), rows.shape[1]))
     found[np.searchsorted(wide, support)] = rows
     return found
-
-
-def _with_zero(rows: Array) -> Array:
-    return np.concatenate([rows, np.zeros((1, rows.shape[1]))])
 
 
 def move(index: Index, count: int, sign: float = 1.0) -> Linear:
