@@ -89,6 +89,17 @@ def test_bounds_that_are_one_per_cent_tighter_are_refused(small: Stored) -> None
     assert verdict(small, result=tightened(result, 0.99, None)) is Answer.NOT_VERIFIED
 
 
+def test_a_norm_below_zero_proves_nothing(small: Stored) -> None:
+    """Whose square is that of a true one: what else is claimed would be held against no box."""
+    result = small.document.result
+    assert result.drift_norm is not None
+    below = tuple(-(v or 0.0) for v in result.drift_norm)
+    forged = result.model_copy(update={"drift_norm": below})
+    assert verdict(small, result=forged) is Answer.NOT_VERIFIED
+    less = tightened(result, 0.1, None).model_copy(update={"drift_norm": below})
+    assert verdict(small, result=less) is Answer.NOT_VERIFIED
+
+
 def test_other_multipliers_prove_nothing(small: Stored) -> None:
     names = [name for name in small.arrays if name.startswith("multipliers")]
     assert len(names) == 1 + 2 + 2 + 2
