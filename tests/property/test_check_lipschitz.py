@@ -60,6 +60,22 @@ def test_what_is_proved_of_regions_is_verified(seed: int, norm: str, tmp_path: P
         hold(saved_in(tmp_path / "out", bounds))
 
 
+def test_every_branch_counts(tmp_path: Path) -> None:
+    """Three, side by side, the last one steep, with multipliers or without."""
+    tensors = {name: np.float32(k) for name, k in zip("abc", (1, 1, 9), strict=True)}
+    nodes = [helper.make_node("Relu", ["input"], ["act"])]
+    nodes += [helper.make_node("Mul", ["act", name], [f"{name}."]) for name in tensors]
+    nodes += [helper.make_node("Concat", ["a.", "b.", "c."], ["output"], axis=1)]
+    steps = read(checker_pairs.saved(tmp_path / "f.onnx", nodes, tensors, (1,)).read_bytes())
+    known, true, fine = slopes(steps, None), float(np.sqrt(1 + 1 + 81)), 0
+    for weight in np.geomspace(0.1, 1e4, 40):
+        weights = {"act": (np.zeros(1, int), np.full(1, weight))}
+        for kept in (weights, {}):
+            assert not proved([Part(steps, known, kept)], "2", true * (1 - 1e-9))
+            fine += bool(kept) and proved([Part(steps, known, kept)], "2", true * 1.05)
+    assert fine
+
+
 def test_half_of_a_constant_does_not_follow(saved: Saved) -> None:
     for role, constant in saved.document.constants.items():
         assert constant.upper is not None
