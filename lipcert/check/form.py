@@ -121,4 +121,5 @@ class Form:
             return False
         rest, whole = np.abs(shifted - factor @ factor.T), np.abs(factor)
         sums = whole @ np.sum(whole, 0) + np.sum(np.abs(shifted), 1)
-        return bool(np.max(np.sum(rest, 1) + lost * sums + doubt) * SLACK <= shift)
+        rest = np.sum(np.maximum(rest, rest.T), 1)
+        return bool(np.max(rest + lost * sums + doubt) * SLACK <= shift)
