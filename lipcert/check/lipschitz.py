@@ -87,8 +87,9 @@ def bounded(parts: Sequence[Part], constant: float) -> bool:
 def proved(parts: Sequence[Part], norm: str, constant: float) -> bool:
     """Whether a constant follows, over one region or everywhere."""
     hold(constant >= 0, "a constant below zero")
-    if any(part.steps.softmax for part in parts):  # its derivatives' absolute rows and columns sum to a half at most
+    if any(part.steps.softmax for part in parts):
         need(len(parts) == 1, "the difference of what softmaxes make")
+        # its derivatives' absolute rows and columns sum to a half at most
         constant *= 2
     if any(part.weights for part in parts):
         return norm == "2" and bounded(parts, constant)
