@@ -37,6 +37,7 @@ class Executed:
     def add(self, step: Step) -> None:
         """A step, between others that round what it reads and what it makes."""
         name, act, raw = step.name, step.act, sum(self.raw[i] for i in step.inputs)
+        need(name not in self.steps, f"two values called {name}")
         step = replace(step, inputs=[self.names.get(i, i) for i in step.inputs])
         if act is None:
             alike = raw > 0 and all((m.weight == 1).all() for m in step.maps)
