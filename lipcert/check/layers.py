@@ -58,7 +58,7 @@ def windows(net: Reader, shape: Sequence[int], kernel: Sequence[int]) -> tuple[A
         less, more = [n // 2 for n in total], [n - n // 2 for n in total]
         pads = less + more if how == b"SAME_UPPER" else more + less
     else:
-        need(how in (b"NOTSET", b"VALID"), f"auto_pad {how}")
+        need(how == b"NOTSET" or (how == b"VALID" and not any(pads)), f"auto_pad {how}")
         if net.left.pop("ceil_mode", 0):
             need(how == b"NOTSET", "padding by itself, with windows that stick out")
             pads = ceiled(pads, spans, shape[1:], strides)
@@ -88,8 +88,7 @@ def average(net: Reader, x: Step, part: str = "") -> Step:
     if net.left.get("ceil_mode"):
         need(not (padding and any(net.left.get("pads", ()))), "a mean that counts some padding")
         padding = 0
-    index, sizes = windows(net, x.shape, kernel)
-    count = int(np.prod(x.shape))
+    (index, sizes), count = windows(net, x.shape, kernel), int(np.prod(x.shape))
     taps = np.sum((index < count) | bool(padding), 1, keepdims=True).reshape(x.shape[0], *sizes)
     need(taps.all(), "a window in the padding alone")
     ones = Linear(np.ones((x.shape[0], 1, index.shape[1])), index, count)
@@ -219,6 +218,12 @@ def larger(net: Reader, a: Step, b: Step) -> Step:
     return summed(net, b, lead, 1.0, f"{part}.max")
 
 
+def dropout(_: Reader, x: Step, _share: Array | None = None, training: Any = None) -> Step:
+    """Nothing, but in training."""
+    need(not np.any(training), "a dropout in training")
+    return x
+
+
 def softmax(net: Reader, x: Step) -> Step:
     """Of logits, at the end alone."""
     axis = net.left.pop("axis", -1 if net.opset >= 13 else 1)
@@ -236,7 +241,7 @@ RULES: dict[str, Any] = {
     "Add": (summed, STORED, STORED), "Mul": (times, STORED, STORED),
     "Sub": (lambda net, x, y: summed(net, x, y, -1.0), STORED, STORED), "Div": (over, Step, A),
     "Neg": (lambda net, x: scaled(net, x, -1.0), Step), "Cast": (cast, Step),
-    "Identity": (lambda net, x: x, (Step, tuple)), "Dropout": (lambda net, x, *_: x, Step, A, A),
+    "Identity": (lambda net, x: x, (Step, tuple)), "Dropout": (dropout, Step, MAYBE, MAYBE),
     "Relu": (lambda net, x: act(net, x, np.zeros(1)), Step), "Clip": (act, Step, MAYBE, MAYBE),
     "LeakyRelu": (leaky, Step), "PRelu": (leaky, Step, A), "Softmax": (softmax, Step),
 }  # fmt: skip

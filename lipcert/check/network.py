@@ -39,7 +39,9 @@ def read(data: bytes) -> Steps:
     for node in graph.node:
         net.read(node, layers.RULES | codes.RULES | named.RULES)
     last = list(net.steps.values())[-1]
-    need(net.known.get(output.name) is last is not start, "an output that is not the last value")
+    ends = net.known.get(output.name) is last is not start
+    ends &= not net.steps.softmax or graph.node[-1].output[0] == output.name
+    need(ends, "an output that is not the last value")
     kept = {last.name: last}
     for name, step in reversed(net.steps.items()):
         kept |= {name: step} if any(name in reader.inputs for reader in kept.values()) else {}

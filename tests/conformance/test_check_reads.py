@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import helper
 from onnxruntime.quantization import QuantFormat
 
 import lipcert
@@ -13,8 +14,9 @@ from lipcert.check import Answer, check
 from lipcert.check.claim import evaluated
 from lipcert.check.network import read
 from lipcert.check.reader import CannotCheckError
-from tests.conformance.operator_cases import CASES, Case, chain, rand
+from tests.conformance.operator_cases import CASES, Case, chain, one, rand
 from tests.conformance.test_read_qoperator import BLOCK, CNN, TYPES, Model, quantised
+from tests.property.checker_pairs import saved
 
 REFUSED = {
     "gemm scaled", "matmul leading one", "average pool ceil counts pads",
@@ -43,6 +45,54 @@ def test_the_checker_agrees_with_onnx_runtime_or_refuses(
     assert (lower - near <= expected).all()
     assert (expected <= upper + near).all()
     assert (upper - lower).max() <= near
+
+
+SCALES = {"s": np.float32(0.1), "z": np.uint8(100)}
+DROPOUT = {"share": np.float32(0.5), "train": np.array(True)}
+BIAS = {"s": np.float32(0.1), "z": np.uint8(0), "w": np.full((3, 2), 2, np.uint8),
+        "b": np.full(2, 2**31 - 100, np.int32)}  # fmt: skip
+MISREAD = [  # what a reader may take for something else
+    Case("softmax beside the output", chain(("Gemm", "x w", "y"), ("Softmax", "y", "p")),
+         {"w": rand(3, 3)}, ("N", 3)),
+    Case("softmax of what the output is of", chain(("Relu", "x", "y"), ("Softmax", "y", "p")),
+         {}, ("N", 3)),
+    Case("pad of codes", chain(("QuantizeLinear", "x s z", "q"), ("Pad", "q p", "m"),
+                               ("DequantizeLinear", "m s z", "y")),
+         SCALES | {"p": np.array([0, 1, 0, 1])}, ("N", 3)),
+    Case("dropout in training", chain(("Dropout", "x share train", "d"), ("Relu", "d", "y")),
+         DROPOUT, ("N", 3)),
+    Case("pads that count for nothing", one("MaxPool", kernel_shape=[3, 3], auto_pad="VALID",
+                                            pads=[1, 1, 1, 1])),
+    Case("mean with pads that count for nothing",
+         one("AveragePool", kernel_shape=[3, 3], auto_pad="VALID", pads=[1, 1, 1, 1])),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MISREAD, ids=lambda case: case.name)
+def test_what_may_be_misread_is_refused(onnx_file: Callable[..., Path], case: Case) -> None:
+    path = onnx_file(case.nodes, case.tensors, case.shape, opset=case.opset)
+    with pytest.raises(CannotCheckError):
+        read(path.read_bytes())
+
+
+def test_pads_of_codes_for_zero(
+    onnx_file: Callable[..., Path], runtime: Callable[..., np.ndarray]
+) -> None:
+    case = MISREAD[2]
+    path = onnx_file(case.nodes, case.tensors | {"z": np.uint8(0)}, case.shape)
+    lower, upper = evaluated(read(path.read_bytes()), (inputs := rand(2, 3)).astype(float))
+    seen = runtime(path, inputs)
+    assert (lower - 1e-6 <= seen).all()
+    assert (seen <= upper + 1e-6).all()
+
+
+def test_a_bias_that_overflows_is_refused(tmp_path: Path) -> None:
+    """A kernel's sum of 32 bits turns over."""
+    nodes = [helper.make_node("QuantizeLinear", ["input", "s", "z"], ["q"]),
+             helper.make_node("QGemm", ["q", "s", "z", "w", "s", "z", "b"], ["output"],
+                              domain="com.microsoft")]  # fmt: skip
+    with pytest.raises(CannotCheckError, match="29 bits"):
+        read(saved(tmp_path / "f.onnx", nodes, BIAS, (3,)).read_bytes())
 
 
 @pytest.mark.parametrize("form", [QuantFormat.QDQ, QuantFormat.QOperator])
