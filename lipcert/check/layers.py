@@ -52,7 +52,7 @@ def windows(net: Reader, shape: Sequence[int], kernel: Sequence[int]) -> tuple[A
     pads = net.left.pop("pads", [0] * 2 * rank)
     need(min([1, *strides, *dilations]) > 0 and min([0, *pads]) >= 0, "a window of no steps")
     spans = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
-    if how in (b"SAME_UPPER", b"SAME_LOWER"):
+    if how in (b"SAME_UPPER", b"SAME_LOWER") and {*dilations} == {1}:
         sizes = zip(spans, shape[1:], strides, strict=True)
         total = [max(0, span + (-(-n // s) - 1) * s - n) for span, n, s in sizes]
         less, more = [n // 2 for n in total], [n - n // 2 for n in total]

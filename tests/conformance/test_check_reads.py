@@ -63,6 +63,8 @@ MISREAD = [  # what a reader may take for something else
          DROPOUT, ("N", 3)),
     Case("pads that count for nothing", one("MaxPool", kernel_shape=[3, 3], auto_pad="VALID",
                                             pads=[1, 1, 1, 1])),
+    Case("dilated pads of a runtime's own", one("MaxPool", kernel_shape=[3, 3], dilations=[2, 2],
+                                                auto_pad="SAME_UPPER")),
     Case("mean with pads that count for nothing",
          one("AveragePool", kernel_shape=[3, 3], auto_pad="VALID", pads=[1, 1, 1, 1])),
 ]  # fmt: skip
