@@ -160,6 +160,20 @@ def test_values_that_are_called_like_others_are_refused(
         executed(read(path.read_bytes()), "float32")
 
 
+def test_quotients_that_are_one_are_rounded(
+    onnx_file: Callable[..., Path], runtime: Runtime
+) -> None:
+    """A runtime takes 41 times the inverse of 41."""
+    one = np.ones(1, np.float32)
+    tensors = {"g": 41 * one, "b": 0 * one, "m": 0 * one, "v": 41 * 41 * one}
+    nodes = [helper.make_node("BatchNormalization", ["x", *tensors], ["y"], epsilon=0.0)]
+    path = onnx_file(nodes, tensors, ("N", 1))
+    inputs = np.array([[1.0], [-3.0], [1e-3], [0.1]], np.float32)
+    seen = runtime(path, inputs)
+    assert (seen != inputs).any()
+    assert_inside(path, inputs, seen)
+
+
 def test_float64_is_refused(onnx_file: Callable[..., Path]) -> None:
     nodes = [helper.make_node("Cast", ["x"], ["wide"], to=TensorProto.DOUBLE),
              helper.make_node("Relu", ["wide"], ["many"]),
