@@ -9,6 +9,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from lipcert.check.operation import UNIT, Activation, Array, Linear, move
 from lipcert.check.reader import Reader, Step, need
 
+EPSILON, BEND = (float(np.float32(value)) for value in (1e-5, 0.01))  # where none is given
+
 
 def dense(net: Reader, x: Step, weight: Array, bias: Any = None, part: str = "") -> Step:
     """Gemm or MatMul of one row: a convolution over no axes."""
@@ -107,10 +109,9 @@ def scaled(net: Reader, x: Step, factor: Any, bias: Any = 0.0, part: str = "",
 def normalise(net: Reader, x: Step, scale: Array, bias: Array, mean: Array, var: Array) -> Step:
     """BatchNormalization: less the mean, then times scale / sqrt(var + epsilon)."""
     net.only(training_mode=0)
-    epsilon, _ = net.left.pop("epsilon", 1e-5), net.left.pop("momentum", 0.9)
-    wide = [
-        v.astype(float).reshape(-1, *[1] * (len(x.shape) - 1)) for v in (scale, bias, mean, var)
-    ]
+    epsilon, _ = net.left.pop("epsilon", EPSILON), net.left.pop("momentum", 0.9)
+    long = -1, *[1] * (len(x.shape) - 1)
+    wide = [v.astype(float).reshape(long) for v in (scale, bias, mean, var)]
     need((wide[3] + epsilon > 0).all(), "a variance that is not positive")
     centred = scaled(net, x, 1.0, -wide[2], ".centred")
     factor = wide[0] / np.sqrt(wide[3] + epsilon)
@@ -179,7 +180,7 @@ def act(net: Reader, x: Step, low: Any = None, high: Any = None, below: Any = 0.
 
 def leaky(net: Reader, x: Step, slope: Any = None, part: str = "") -> Step:
     """LeakyRelu or PRelu."""
-    below: Any = net.left.pop("alpha", 0.01) if slope is None else constant(x, slope).reshape(-1, 1)
+    below: Any = net.left.pop("alpha", BEND) if slope is None else constant(x, slope).reshape(-1, 1)
     return act(net, x, np.zeros(1), None, below, part)
 
 

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 from onnxruntime.quantization import QuantFormat
 
 import lipcert
@@ -75,6 +76,24 @@ def test_what_may_be_misread_is_refused(onnx_file: Callable[..., Path], case: Ca
     path = onnx_file(case.nodes, case.tensors, case.shape, opset=case.opset)
     with pytest.raises(CannotCheckError):
         read(path.read_bytes())
+
+
+def test_numbers_that_are_not_given_are_float32() -> None:
+    """So are those of an operator's definition."""
+    for node, tensors in (
+        (one("LeakyRelu"), {}),
+        (one("BatchNormalization", *"gbmv"), {k: np.ones(1, np.float32) for k in "gbmv"}),
+    ):
+        name, value = (("epsilon", 1e-5), ("alpha", 0.01))[not tensors]
+        told = [onnx.NodeProto.FromString(node[0].SerializeToString())]
+        told[0].attribute.append(helper.make_attribute(name, value))
+        ends = [helper.make_tensor_value_info(k, 1, ["n", 1]) for k in "xy"]
+        stored = [numpy_helper.from_array(v, k) for k, v in tensors.items()]
+        graphs = (helper.make_graph(n, "graph", ends[:1], ends[1:], stored) for n in (node, told))
+        opset = [helper.make_opsetid("", 15)]
+        both = [read(helper.make_model(g, opset_imports=opset).SerializeToString()) for g in graphs]
+        boxes = [evaluated(steps, np.full((1, 1), -1.0)) for steps in both]
+        assert boxes[0] == boxes[1]
 
 
 def test_pads_of_codes_for_zero(
