@@ -96,6 +96,20 @@ def test_numbers_that_are_not_given_are_float32() -> None:
         assert boxes[0] == boxes[1]
 
 
+def test_constants_outside_the_file_are_refused(
+    onnx_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No hash covers them."""
+    monkeypatch.chdir(tmp_path)
+    rand(3).tofile("outside.bin")
+    tensor = onnx.TensorProto(name="c", data_type=1, dims=[3], data_location=1)
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "outside.bin"
+    nodes = [helper.make_node("Constant", [], ["c"], value=tensor), *chain(("Add", "x c", "y"))]
+    with pytest.raises(CannotCheckError, match="outside"):
+        read(onnx_file(nodes, {}, ("N", 3)).read_bytes())
+
+
 def test_pads_of_codes_for_zero(
     onnx_file: Callable[..., Path], runtime: Callable[..., np.ndarray]
 ) -> None:
