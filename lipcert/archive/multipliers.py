@@ -19,6 +19,7 @@ from lipcert.sets.enclosure import Interval
 from lipcert.walk.progress import Watch
 
 SMALLEST = 1e-100  # size of what is worth a unit of its own
+HIGHEST = float(np.finfo(np.float32).max)  # larger ones are as good as this
 Tables = Mapping[str, Array]
 INFLATIONS = (0.0, *(8.0**k * 1e-12 for k in range(12)))  # up to a hundredth
 
@@ -156,7 +157,7 @@ class _Listed:
             ball[goal] = multipliers.ball
             parts = np.split(multipliers.products, np.cumsum(list(map(len, places)))[:-1])
             for (name, kind), kept, part in zip(self.names, places, parts, strict=True):
-                tables[name][goal, kind, kept] = part.astype(np.float32)
+                tables[name][goal, kind, kept] = part.clip(max=HIGHEST).astype(np.float32)
         return ball, tables
 
 

@@ -90,7 +90,7 @@ def _member(region: Region, points: Tensor, rows: Tensor) -> Tensor:
     lower, upper = hull.lower[rows], hull.upper[rows]
     if ball is not None:
         inside = _well_inside(members, ball[0][rows], ball[1])
-        return inside.maximum(lower).minimum(upper)
+        return _nearer(inside.maximum(lower).minimum(upper), ball[0][rows])
     short = members.float()
     short = torch.where(short > upper, _next(short, -torch.inf), short)
     short = torch.where(short < lower, _next(short, torch.inf), short).double()
@@ -103,6 +103,14 @@ def _well_inside(points: Tensor, centres: Tensor, radius: float) -> Tensor:
     slack = 2 * torch.finfo(points.dtype).eps * torch.linalg.vector_norm(size, dim=1)
     share = (1 - slack / max(radius, 1e-300)).clamp(min=0)
     return centres + (points - centres) * share.view(-1, *[1] * (points.ndim - 1))
+
+
+def _nearer(points: Tensor, centres: Tensor) -> Tensor:
+    """In float32 wherever such a number lies between a coordinate and the centre's."""
+    far, short = (points - centres).abs(), points.float()
+    beyond = (short.double() - centres).abs() > far
+    short = torch.where(beyond, torch.nextafter(short, centres.float()), short).double()
+    return torch.where((short - centres).abs() > far, points, short)
 
 
 def _next(values: Tensor, towards: float) -> Tensor:

@@ -36,7 +36,8 @@ class Regions:
         else:
             ends, step = (arrays[claim.first], arrays[claim.last]), claim.step
             made = cls(down(ends[0] * step), up(ends[1] * step), step)
-        fine = len(made.lower) == claim.batch > 0 and (made.lower <= made.upper).all() and step >= 0
+        fine = made.upper.shape == made.lower.shape and len(made.lower) == claim.batch > 0
+        fine = fine and (made.lower <= made.upper).all() and step >= 0
         radius = float((made.upper - made.lower).max()) / 2
         if not fine or abs(claim.radius - radius) > 1e-12 * max(radius, np.abs(made.upper).max()):
             raise ValueError("regions that are empty, or not as large as claimed")
@@ -85,10 +86,9 @@ def derived(networks: Sequence[Steps], regions: Regions, evidence: SlopeEvidence
     made.subtract("apart", g, f)
     made.subtract("drift", again, f)
     found["drift"] = meet(made.tighten("apart", every), made.tighten("drift", every))
-    label, single = int(np.sum(made.boxes[f], 0).argmax()), np.eye(every.size)
+    label, single, apart = int(np.sum(made.boxes[f], 0).argmax()), np.eye(every.size), 0.0
     rows = single[:, [label]] - np.delete(single, label, 1)
     least = [made.least(name, rows) for name in (f, g, again)]
-    apart = 0.0
     if networks[0].softmax:
         ends, slip = contrasts(made, every.size), np.full(1, 2 * softmax.FAINT)
         for name, steps in zip(("original", "compressed"), networks, strict=True):
@@ -119,8 +119,7 @@ def planes(slopes: Array) -> list[Box]:
 
 def values_at(steps: Steps, inputs: Array) -> dict[str, Box]:
     """Enclosures (entries, inputs) of every value at single inputs (inputs, *shape)."""
-    flat = inputs.reshape(len(inputs), -1).T
-    known = {INPUT: (flat, flat)}
+    known = {INPUT: (flat := inputs.reshape(len(inputs), -1).T, flat)}
     for step in list(steps.values())[1:]:
         boxes = [known[i] for i in step.inputs]
         if step.act is None:

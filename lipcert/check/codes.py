@@ -72,8 +72,8 @@ def q_product(net: Reader, rule: Any, layer: Any, added: Any, grid: Any) -> Any:
     net.left["axis"] = 0 if first else 1
     exact = dequantise(net, weight, scale.reshape(-1), None if shift is None else shift.reshape(-1))
     unit = (own.astype(float) * scale.astype(float)).reshape(-1)
-    bias = added[0] * unit if any(part is not None for part in added) else None
-    rounds = any(part is not None for part in grid)
+    given, rounds = (any(part is not None for part in parts) for parts in (added, grid))
+    bias = dequantise(net, added[0], np.ones(1, np.float32)) * unit if given else None
     made = rule(net, value, exact, bias, ".exact" if rounds else "")
     return quantise(net, made, *grid) if rounds else made
 

@@ -77,8 +77,9 @@ class Curve:
     def sector(self, box: Box) -> Box:
         """Enclosure of all difference quotients over a box: on a piece, slopes are monotone."""
         low, high = np.inf, -np.inf
-        for ends, _, steepness in self.pieces(box):
-            some = (ends[0] < ends[1]) | (box[0] == box[1])
+        far = 16 * UNIT * size(box)
+        for ends, _, steepness in self.pieces((down(box[0] - far), up(box[1] + far))):
+            some = ends[0] < ends[1]
             for slope in map(steepness, ends):
                 low = np.minimum(low, np.where(some, slope, np.inf))
                 high = np.maximum(high, np.where(some, slope, -np.inf))

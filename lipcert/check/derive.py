@@ -119,10 +119,11 @@ class Derivation:
     def couple(self, name: str, y: str, g: Scalar, one: Step, both: bool, kept: Index) -> None:
         """Planes in place of the difference of two activations."""
         act, source = (one.act, one.inputs[0]) if both else (IDENTITY, one.name)
-        if act is None or len(self.boxes[y][0]) != len(kept):
+        whole, f = (i and "f:" + i for i in (source, one.name))
+        inside = np.isin(kept, np.arange(len(self.boxes[whole][0]))).all()
+        if act is None or len(self.boxes[y][0]) != len(kept) or not inside:
             raise ValueError(f"partners that do not fit at {name}")
         act = act.at(kept)
-        whole, f = (i and "f:" + i for i in (source, one.name))
         z, drift, change = (prefix + name for prefix in ("z:", "y-z:", "D:"))
         choice = op.move(kept, len(self.boxes[whole][0]))
         every = op.move(np.arange(len(kept)), len(kept))

@@ -128,7 +128,7 @@ class Multiplied:
     def proves(self, goal: int, bound: float) -> bool:
         """A bound on the l2 norm (goal 0), from above or from below on an output's drift."""
         facts, ball, count = self.facts, float(self.ball[goal]), len(self.drift.matrix)
-        if not (ball > 0 and math.isfinite(bound)):
+        if not (ball > 0 and math.isfinite(bound) and (goal > 0 or bound >= 0)):
             return False
         diagonal = np.zeros(facts.width)
         diagonal[1 : 1 + facts.inputs] = ball

@@ -37,6 +37,7 @@ class Executed:
     def add(self, step: Step) -> None:
         """A step, between others that round what it reads and what it makes."""
         name, act, raw = step.name, step.act, sum(self.raw[i] for i in step.inputs)
+        need(name not in self.steps, f"two values called {name}")
         step = replace(step, inputs=[self.names.get(i, i) for i in step.inputs])
         if act is None:
             alike = raw > 0 and all((m.weight == 1).all() for m in step.maps)
@@ -68,9 +69,9 @@ class Executed:
 
 def exact(step: Step) -> bool:
     """Whether a step moves values about, or changes signs."""
-    whole = not step.bias.any() and all((np.abs(m.weight) == 1).all() for m in step.maps)
+    sure = all((np.abs(m.weight) == 1).all() and not m.error for m in step.maps)
     reads = (np.sum(m.index < m.size, 1) for m in step.maps)
-    return bool(whole and np.max(sum(reads, np.zeros(1)), initial=0) <= 1)
+    return bool(sure and not step.bias.any() and np.max(sum(reads, np.zeros(1)), initial=0) <= 1)
 
 
 def of_sum(step: Step) -> Rounding:

@@ -4,6 +4,7 @@ A form is a diagonal less weighted products of rows, linear in the same coordina
 factor is held against it. Source: Rump, Verification of positive definiteness, BIT 46 (2006).
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -69,7 +70,7 @@ def followed(start: Rows, steps: Steps, neurons: Callable[[Step, Rows], Rows], *
         parts = [known[i] for i in step.inputs]
         if step.act is None:
             moved = [p.through(m) for p, m in zip(parts, step.maps, strict=True)]
-            whole = moved[0] if len(moved) == 1 else moved[0].plus(moved[1])
+            whole = functools.reduce(Rows.plus, moved)
             known[step.name] = whole.shifted(step.bias) if biased else whole
         else:
             known[step.name] = neurons(step, parts[0])
@@ -120,4 +121,5 @@ class Form:
             return False
         rest, whole = np.abs(shifted - factor @ factor.T), np.abs(factor)
         sums = whole @ np.sum(whole, 0) + np.sum(np.abs(shifted), 1)
-        return bool(np.max(np.sum(rest, 1) + lost * sums + doubt) * SLACK <= shift)
+        rest = np.sum(np.maximum(rest, rest.T), 1)
+        return bool(np.max(rest + lost * sums + doubt) * SLACK <= shift)

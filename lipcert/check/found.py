@@ -17,12 +17,14 @@ def replayed(stored: Stored, f: Box, g: Box, regions: Regions, refutes: Mask) ->
 
     Only some can refute: of a claim about executed networks those that they can read.
     """
+    hold(stored.arrays["found"].shape[1:] == regions.lower.shape[1:], "inputs of another shape")
     result, threshold = stored.document.result, stored.document.claim.threshold
     drift, slack, surely = minus(g, f), NEAR * (1 + np.abs(f[0]) + np.abs(g[0])), 0.0
     members = [(entry.row, entry.input) for entry in result.counterexamples]
     assert result.observed is not None
     for name, values in zip(("lowest", "highest"), ends(result.observed), strict=True):
         places = stored.arrays[name]
+        hold(places.shape == values.shape, f"the {name} drifts observed are not those of all rows")
         low, high, near = (side[places, np.arange(values.shape[1])] for side in (*drift, slack))
         shown = (low - near <= values) & (values <= high + near)
         hold(shown.all(), f"the {name} drifts observed are not what the inputs show")

@@ -9,6 +9,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from lipcert.check.operation import UNIT, Activation, Array, Linear, move
 from lipcert.check.reader import Reader, Step, need
 
+EPSILON, BEND = (float(np.float32(value)) for value in (1e-5, 0.01))  # where none is given
+
 
 def dense(net: Reader, x: Step, weight: Array, bias: Any = None, part: str = "") -> Step:
     """Gemm or MatMul of one row: a convolution over no axes."""
@@ -52,13 +54,13 @@ def windows(net: Reader, shape: Sequence[int], kernel: Sequence[int]) -> tuple[A
     pads = net.left.pop("pads", [0] * 2 * rank)
     need(min([1, *strides, *dilations]) > 0 and min([0, *pads]) >= 0, "a window of no steps")
     spans = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
-    if how in (b"SAME_UPPER", b"SAME_LOWER"):
+    if how in (b"SAME_UPPER", b"SAME_LOWER") and {*dilations} == {1}:
         sizes = zip(spans, shape[1:], strides, strict=True)
         total = [max(0, span + (-(-n // s) - 1) * s - n) for span, n, s in sizes]
         less, more = [n // 2 for n in total], [n - n // 2 for n in total]
         pads = less + more if how == b"SAME_UPPER" else more + less
     else:
-        need(how in (b"NOTSET", b"VALID"), f"auto_pad {how}")
+        need(how == b"NOTSET" or (how == b"VALID" and not any(pads)), f"auto_pad {how}")
         if net.left.pop("ceil_mode", 0):
             need(how == b"NOTSET", "padding by itself, with windows that stick out")
             pads = ceiled(pads, spans, shape[1:], strides)
@@ -88,8 +90,7 @@ def average(net: Reader, x: Step, part: str = "") -> Step:
     if net.left.get("ceil_mode"):
         need(not (padding and any(net.left.get("pads", ()))), "a mean that counts some padding")
         padding = 0
-    index, sizes = windows(net, x.shape, kernel)
-    count = int(np.prod(x.shape))
+    (index, sizes), count = windows(net, x.shape, kernel), int(np.prod(x.shape))
     taps = np.sum((index < count) | bool(padding), 1, keepdims=True).reshape(x.shape[0], *sizes)
     need(taps.all(), "a window in the padding alone")
     ones = Linear(np.ones((x.shape[0], 1, index.shape[1])), index, count)
@@ -108,10 +109,9 @@ def scaled(net: Reader, x: Step, factor: Any, bias: Any = 0.0, part: str = "",
 def normalise(net: Reader, x: Step, scale: Array, bias: Array, mean: Array, var: Array) -> Step:
     """BatchNormalization: less the mean, then times scale / sqrt(var + epsilon)."""
     net.only(training_mode=0)
-    epsilon, _ = net.left.pop("epsilon", 1e-5), net.left.pop("momentum", 0.9)
-    wide = [
-        v.astype(float).reshape(-1, *[1] * (len(x.shape) - 1)) for v in (scale, bias, mean, var)
-    ]
+    epsilon, _ = net.left.pop("epsilon", EPSILON), net.left.pop("momentum", 0.9)
+    long = -1, *[1] * (len(x.shape) - 1)
+    wide = [v.astype(float).reshape(long) for v in (scale, bias, mean, var)]
     need((wide[3] + epsilon > 0).all(), "a variance that is not positive")
     centred = scaled(net, x, 1.0, -wide[2], ".centred")
     factor = wide[0] / np.sqrt(wide[3] + epsilon)
@@ -180,7 +180,7 @@ def act(net: Reader, x: Step, low: Any = None, high: Any = None, below: Any = 0.
 
 def leaky(net: Reader, x: Step, slope: Any = None, part: str = "") -> Step:
     """LeakyRelu or PRelu."""
-    below: Any = net.left.pop("alpha", 0.01) if slope is None else constant(x, slope).reshape(-1, 1)
+    below: Any = net.left.pop("alpha", BEND) if slope is None else constant(x, slope).reshape(-1, 1)
     return act(net, x, np.zeros(1), None, below, part)
 
 
@@ -219,6 +219,12 @@ def larger(net: Reader, a: Step, b: Step) -> Step:
     return summed(net, b, lead, 1.0, f"{part}.max")
 
 
+def dropout(_: Reader, x: Step, _share: Array | None = None, training: Any = None) -> Step:
+    """Nothing, but in training."""
+    need(not np.any(training), "a dropout in training")
+    return x
+
+
 def softmax(net: Reader, x: Step) -> Step:
     """Of logits, at the end alone."""
     axis = net.left.pop("axis", -1 if net.opset >= 13 else 1)
@@ -236,7 +242,7 @@ RULES: dict[str, Any] = {
     "Add": (summed, STORED, STORED), "Mul": (times, STORED, STORED),
     "Sub": (lambda net, x, y: summed(net, x, y, -1.0), STORED, STORED), "Div": (over, Step, A),
     "Neg": (lambda net, x: scaled(net, x, -1.0), Step), "Cast": (cast, Step),
-    "Identity": (lambda net, x: x, (Step, tuple)), "Dropout": (lambda net, x, *_: x, Step, A, A),
+    "Identity": (lambda net, x: x, (Step, tuple)), "Dropout": (dropout, Step, MAYBE, MAYBE),
     "Relu": (lambda net, x: act(net, x, np.zeros(1)), Step), "Clip": (act, Step, MAYBE, MAYBE),
     "LeakyRelu": (leaky, Step), "PRelu": (leaky, Step, A), "Softmax": (softmax, Step),
 }  # fmt: skip

@@ -25,21 +25,23 @@ def read(data: bytes) -> Steps:
     opsets = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
     need(len(opsets) == 1 and opsets[0] >= 11, "an opset before 11")
     need(not model.functions and not graph.sparse_initializer, "functions or sparse weights")
-    need(not any(t.data_location for t in graph.initializer), "weights outside the file")
+    tensors = [*graph.initializer, *(a.t for node in graph.node for a in node.attribute)]
+    need(not any(t.data_location for t in tensors), "weights outside the file")
     stored = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     (source,), (output,) = (v for v in graph.input if v.name not in stored), graph.output
     kind = source.type.tensor_type
     shape = tuple(d.dim_value for d in kind.shape.dim)[1:]
     need(len(stored) == len(graph.initializer), "two weights of one name")
     need(kind.elem_type in (1, 11) and min(shape, default=0) > 0, "an input of no known shape")
-    start = Step(INPUT, (), shape, (), np.zeros(1), None)
-    steps = Steps({INPUT: start})
+    steps = Steps({INPUT: (start := Step(INPUT, (), shape, (), np.zeros(1), None))})
     steps.double = kind.elem_type == 11
     net = Reader({"": None} | stored | {source.name: start}, steps, opsets[0])
     for node in graph.node:
         net.read(node, layers.RULES | codes.RULES | named.RULES)
     last = list(net.steps.values())[-1]
-    need(net.known.get(output.name) is last is not start, "an output that is not the last value")
+    ends = net.known.get(output.name) is last is not start
+    ends &= not net.steps.softmax or graph.node[-1].output[0] == output.name
+    need(ends, "an output that is not the last value")
     kept = {last.name: last}
     for name, step in reversed(net.steps.items()):
         kept |= {name: step} if any(name in reader.inputs for reader in kept.values()) else {}

@@ -50,7 +50,7 @@ class Step:
     rounding: Rounding = EXACT
 
 
-Coded = tuple[Step, object]  # codes behind QuantizeLinear: the rounded value, and its grid
+Coded = tuple[Step, Any]  # codes behind QuantizeLinear: the rounded value, and its grid
 
 
 class Steps(dict[str, Step]):
@@ -104,6 +104,7 @@ class Reader:
     def moved(self, node: NodeProto, given: Sequence[Any]) -> list[Any]:
         """Values or codes that are moved about: the operator's own work on places, from 1 on."""
         if isinstance(given[0], tuple):
+            need(node.op_type != "Pad" or given[0][1][1] == 0, "codes that are padded by another")
             made = self.moved(node, [given[0][0], *given[1:]])
             return made if node.op_type == "Shape" else [(step, given[0][1]) for step in made]
         data = len(given) if node.op_type == "Concat" else 1

@@ -56,7 +56,8 @@ def drift(original: Box, compressed: Box, ends: Box, slip: Array) -> Box:
 
 
 def _at(original: Box, t: Array) -> Array:
-    """Values of q - p at the places where it may be extreme."""
-    peak = np.clip(1 / (1 + np.exp(-t / 2)), *original)
-    places = np.stack([*original, peak])
-    return -np.expm1(t) * places * (1 - places) / (places + (1 - places) * np.exp(t))
+    """Values of q - p where it may be extreme: at ends, and where it is -tanh(t / 4)."""
+    places, peak = np.stack(original), 1 / (1 + np.exp(-t / 2))
+    values = -np.expm1(t) * places * (1 - places) / (places + (1 - places) * np.exp(t))
+    inside = (original[0] <= peak) & (peak <= original[1])
+    return np.stack([*values, np.where(inside, -np.tanh(t / 4), values[0])])

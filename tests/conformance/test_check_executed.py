@@ -147,6 +147,33 @@ def saved(path: Path, nodes: Sequence[object], tensors: dict[str, np.ndarray], s
     return path
 
 
+@pytest.mark.parametrize("name", ["q.quotient", "q.product"])
+def test_values_that_are_called_like_others_are_refused(
+    onnx_file: Callable[..., Path], name: str
+) -> None:
+    """Else what rounding makes of a value would be another tensor of the file."""
+    nodes = chain(("QuantizeLinear", "x s z", "q"), ("DequantizeLinear", "q s z", "d"),
+                  ("Mul", "x zero", name), ("Add", f"d {name}", "y"))  # fmt: skip
+    tensors = {"s": np.float32(0.1), "z": np.uint8(100), "zero": np.float32(0)}
+    path = onnx_file(nodes, tensors, ("N", 3))
+    with pytest.raises(CannotCheckError, match="two values"):
+        executed(read(path.read_bytes()), "float32")
+
+
+def test_quotients_that_are_one_are_rounded(
+    onnx_file: Callable[..., Path], runtime: Runtime
+) -> None:
+    """A runtime takes 41 times the inverse of 41."""
+    one = np.ones(1, np.float32)
+    tensors = {"g": 41 * one, "b": 0 * one, "m": 0 * one, "v": 41 * 41 * one}
+    nodes = [helper.make_node("BatchNormalization", ["x", *tensors], ["y"], epsilon=0.0)]
+    path = onnx_file(nodes, tensors, ("N", 1))
+    inputs = np.array([[1.0], [-3.0], [1e-3], [0.1]], np.float32)
+    seen = runtime(path, inputs)
+    assert (seen != inputs).any()
+    assert_inside(path, inputs, seen)
+
+
 def test_float64_is_refused(onnx_file: Callable[..., Path]) -> None:
     nodes = [helper.make_node("Cast", ["x"], ["wide"], to=TensorProto.DOUBLE),
              helper.make_node("Relu", ["wide"], ["many"]),

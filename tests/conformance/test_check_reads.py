@@ -4,7 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 from onnxruntime.quantization import QuantFormat
 
 import lipcert
@@ -13,8 +15,9 @@ from lipcert.check import Answer, check
 from lipcert.check.claim import evaluated
 from lipcert.check.network import read
 from lipcert.check.reader import CannotCheckError
-from tests.conformance.operator_cases import CASES, Case, chain, rand
+from tests.conformance.operator_cases import CASES, Case, chain, one, rand
 from tests.conformance.test_read_qoperator import BLOCK, CNN, TYPES, Model, quantised
+from tests.property.checker_pairs import saved
 
 REFUSED = {
     "gemm scaled", "matmul leading one", "average pool ceil counts pads",
@@ -43,6 +46,88 @@ def test_the_checker_agrees_with_onnx_runtime_or_refuses(
     assert (lower - near <= expected).all()
     assert (expected <= upper + near).all()
     assert (upper - lower).max() <= near
+
+
+SCALES = {"s": np.float32(0.1), "z": np.uint8(100)}
+DROPOUT = {"share": np.float32(0.5), "train": np.array(True)}
+BIAS = {"s": np.float32(0.1), "z": np.uint8(0), "w": np.full((3, 2), 2, np.uint8),
+        "b": np.full(2, 2**31 - 100, np.int32)}  # fmt: skip
+MISREAD = [  # what a reader may take for something else
+    Case("softmax beside the output", chain(("Gemm", "x w", "y"), ("Softmax", "y", "p")),
+         {"w": rand(3, 3)}, ("N", 3)),
+    Case("softmax of what the output is of", chain(("Relu", "x", "y"), ("Softmax", "y", "p")),
+         {}, ("N", 3)),
+    Case("pad of codes", chain(("QuantizeLinear", "x s z", "q"), ("Pad", "q p", "m"),
+                               ("DequantizeLinear", "m s z", "y")),
+         SCALES | {"p": np.array([0, 1, 0, 1])}, ("N", 3)),
+    Case("dropout in training", chain(("Dropout", "x share train", "d"), ("Relu", "d", "y")),
+         DROPOUT, ("N", 3)),
+    Case("pads that count for nothing", one("MaxPool", kernel_shape=[3, 3], auto_pad="VALID",
+                                            pads=[1, 1, 1, 1])),
+    Case("dilated pads of a runtime's own", one("MaxPool", kernel_shape=[3, 3], dilations=[2, 2],
+                                                auto_pad="SAME_UPPER")),
+    Case("mean with pads that count for nothing",
+         one("AveragePool", kernel_shape=[3, 3], auto_pad="VALID", pads=[1, 1, 1, 1])),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MISREAD, ids=lambda case: case.name)
+def test_what_may_be_misread_is_refused(onnx_file: Callable[..., Path], case: Case) -> None:
+    path = onnx_file(case.nodes, case.tensors, case.shape, opset=case.opset)
+    with pytest.raises(CannotCheckError):
+        read(path.read_bytes())
+
+
+def test_numbers_that_are_not_given_are_float32() -> None:
+    """So are those of an operator's definition."""
+    for node, tensors in (
+        (one("LeakyRelu"), {}),
+        (one("BatchNormalization", *"gbmv"), {k: np.ones(1, np.float32) for k in "gbmv"}),
+    ):
+        name, value = (("epsilon", 1e-5), ("alpha", 0.01))[not tensors]
+        told = [onnx.NodeProto.FromString(node[0].SerializeToString())]
+        told[0].attribute.append(helper.make_attribute(name, value))
+        ends = [helper.make_tensor_value_info(k, 1, ["n", 1]) for k in "xy"]
+        stored = [numpy_helper.from_array(v, k) for k, v in tensors.items()]
+        graphs = (helper.make_graph(n, "graph", ends[:1], ends[1:], stored) for n in (node, told))
+        opset = [helper.make_opsetid("", 15)]
+        both = [read(helper.make_model(g, opset_imports=opset).SerializeToString()) for g in graphs]
+        boxes = [evaluated(steps, np.full((1, 1), -1.0)) for steps in both]
+        assert boxes[0] == boxes[1]
+
+
+def test_constants_outside_the_file_are_refused(
+    onnx_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No hash covers them."""
+    monkeypatch.chdir(tmp_path)
+    rand(3).tofile("outside.bin")
+    tensor = onnx.TensorProto(name="c", data_type=1, dims=[3], data_location=1)
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "outside.bin"
+    nodes = [helper.make_node("Constant", [], ["c"], value=tensor), *chain(("Add", "x c", "y"))]
+    with pytest.raises(CannotCheckError, match="outside"):
+        read(onnx_file(nodes, {}, ("N", 3)).read_bytes())
+
+
+def test_pads_of_codes_for_zero(
+    onnx_file: Callable[..., Path], runtime: Callable[..., np.ndarray]
+) -> None:
+    case = MISREAD[2]
+    path = onnx_file(case.nodes, case.tensors | {"z": np.uint8(0)}, case.shape)
+    lower, upper = evaluated(read(path.read_bytes()), (inputs := rand(2, 3)).astype(float))
+    seen = runtime(path, inputs)
+    assert (lower - 1e-6 <= seen).all()
+    assert (seen <= upper + 1e-6).all()
+
+
+def test_a_bias_that_overflows_is_refused(tmp_path: Path) -> None:
+    """A kernel's sum of 32 bits turns over."""
+    nodes = [helper.make_node("QuantizeLinear", ["input", "s", "z"], ["q"]),
+             helper.make_node("QGemm", ["q", "s", "z", "w", "s", "z", "b"], ["output"],
+                              domain="com.microsoft")]  # fmt: skip
+    with pytest.raises(CannotCheckError, match="29 bits"):
+        read(saved(tmp_path / "f.onnx", nodes, BIAS, (3,)).read_bytes())
 
 
 @pytest.mark.parametrize("form", [QuantFormat.QDQ, QuantFormat.QOperator])

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import mpmath as mp
@@ -150,3 +151,22 @@ def test_differences_contain_samples(first: str, second: str) -> None:
             value = g_exact(own + off) - f_exact(own)
             value = value - mp.mpf(float(s[k, 0])) * off - mp.mpf(float(t[k, 0])) * own
             assert lower[k, 0] <= value <= upper[k, 0]
+
+
+def test_slopes_beside_knots_that_are_rounded() -> None:
+    """Over the few numbers between a knot as it is computed and as it is, the line rises."""
+    rng, missed = np.random.default_rng(0), 0
+    for alpha, beta in rng.uniform(0.05, 3, (500, 2)).astype(np.float32).tolist():
+        true = -Fraction(beta) / Fraction(alpha), (1 - Fraction(beta)) / Fraction(alpha)
+        act = curve.hard_sigmoid(alpha, beta)
+        for knot, exact, side in zip(act.knots, true, (1, -1), strict=True):
+            place = np.full((1, 1), knot)
+            ends = np.nextafter(place, -np.inf), np.nextafter(place, np.inf)
+            for low, high in ((ends[0], place), (place, ends[1]), (place, place)):
+                inner, outer = (low, high) if side < 0 else (high, low)
+                rises = (Fraction(float(inner[0, 0])) - exact) * side > 0
+                least, most = act.sector((low, high))
+                missed += not rises
+                assert not rises or most[0, 0] >= alpha
+                assert (Fraction(float(outer[0, 0])) - exact) * side >= 0 or least[0, 0] <= 0
+    assert missed

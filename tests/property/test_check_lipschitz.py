@@ -1,13 +1,15 @@
 """Constants that multipliers prove are verified; whatever a forger makes of them is not."""
 
+import hashlib
 from pathlib import Path
 
 import checker_pairs
 import numpy as np
+import onnx
 import pytest
 from checker_constants import QUICK, SHORT, Saved, hold, saved_in
 from checker_pairs import conv_pair, dense_pair, leaky_blocks
-from onnx import helper
+from onnx import helper, numpy_helper
 from torch import nn
 
 import lipcert
@@ -60,6 +62,22 @@ def test_what_is_proved_of_regions_is_verified(seed: int, norm: str, tmp_path: P
         hold(saved_in(tmp_path / "out", bounds))
 
 
+def test_every_branch_counts(tmp_path: Path) -> None:
+    """Three, side by side, the last one steep, with multipliers or without."""
+    tensors = {name: np.float32(k) for name, k in zip("abc", (1, 1, 9), strict=True)}
+    nodes = [helper.make_node("Relu", ["input"], ["act"])]
+    nodes += [helper.make_node("Mul", ["act", name], [f"{name}."]) for name in tensors]
+    nodes += [helper.make_node("Concat", ["a.", "b.", "c."], ["output"], axis=1)]
+    steps = read(checker_pairs.saved(tmp_path / "f.onnx", nodes, tensors, (1,)).read_bytes())
+    known, true, fine = slopes(steps, None), float(np.sqrt(1 + 1 + 81)), 0
+    for weight in np.geomspace(0.1, 1e4, 40):
+        weights = {"act": (np.zeros(1, int), np.full(1, weight))}
+        for kept in (weights, {}):
+            assert not proved([Part(steps, known, kept)], "2", true * (1 - 1e-9))
+            fine += bool(kept) and proved([Part(steps, known, kept)], "2", true * 1.05)
+    assert fine
+
+
 def test_half_of_a_constant_does_not_follow(saved: Saved) -> None:
     for role, constant in saved.document.constants.items():
         assert constant.upper is not None
@@ -97,6 +115,58 @@ def test_what_was_seen_is_replayed(saved: Saved) -> None:
     assert constant.upper is not None
     more = (constant.observed + constant.upper) / 2
     changed = saved.with_constant("original", observed=more, observed_per_region=(more,))
+    assert changed.verdict() is Answer.NOT_VERIFIED
+
+
+def test_what_was_seen_is_not_what_rounding_leaves(saved: Saved) -> None:
+    """Of one input twice, or of two that lie nearer than their outputs are known."""
+    constant = saved.document.constants["original"]
+    assert constant.upper is not None
+    more = (constant.observed + constant.upper) / 2
+    first = saved.arrays[constant.first].astype(float)
+    for step in (0.0, 1e-300, 1e-150, 1e-16, 1e-14):
+        arrays = saved.arrays | {constant.second: first + step, constant.first: first}
+        changes = {"observed": more, "observed_per_region": (more,)}
+        changed = saved.with_constant("original", **changes).with_document({}, arrays)
+        assert changed.verdict() is Answer.NOT_VERIFIED
+
+
+def pair_of(saved: Saved, folder: Path, nodes: list, tensors: dict[str, np.ndarray]) -> Saved:
+    """Another compressed network."""
+    path = checker_pairs.saved(folder / "other.onnx", nodes, tensors, (4,))
+    networks = dict(saved.document.provenance.networks)
+    facts = {"source": str(path), "file_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    networks["compressed"] = networks["original"].model_copy(update=facts)
+    provenance = saved.document.provenance.model_copy(update={"networks": networks})
+    return saved.with_document({"provenance": provenance}, saved.arrays)
+
+
+def test_probabilities_are_not_compared_with_logits(saved: Saved, tmp_path: Path) -> None:
+    """The same network, and probabilities of it: the difference is not none."""
+    model = onnx.load(saved.document.provenance.networks["original"].source)
+    tensors = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    model.graph.node[-1].output[0] = "logits"
+    nodes = [*model.graph.node, helper.make_node("Softmax", ["logits"], ["output"])]
+    changed = pair_of(saved, tmp_path, nodes, tensors)
+    zero = {"upper": 1e-9, "upper_per_region": (1e-9,), "multipliers": ()}
+    zero |= {"observed": 0.0, "observed_per_region": (0.0,)}
+    changed = changed.with_constant("difference", **zero)
+    for role in ("original", "compressed"):
+        most = {"upper": 1e6, "upper_per_region": (1e6,), "multipliers": ()}
+        none = {"observed": 0.0, "observed_per_region": (0.0,)}
+        changed = changed.with_constant(role, **most, **none)
+    answer, reason = check(changed.place)
+    assert (answer, "softmax" in reason) == (Answer.CANNOT_CHECK, True)
+
+
+def test_networks_of_other_outputs_are_refused(saved: Saved, tmp_path: Path) -> None:
+    """A single output fits beside any number of them."""
+    nodes = [helper.make_node("Gemm", ["input", "w"], ["output"])]
+    changed = pair_of(saved, tmp_path, nodes, {"w": np.zeros((4, 1), np.float32)})
+    for role in ("original", "compressed", "difference"):
+        most = {"upper": 1e6, "upper_per_region": (1e6,), "multipliers": ()}
+        none = {"observed": 0.0, "observed_per_region": (0.0,)}
+        changed = changed.with_constant(role, **most, **none)
     assert changed.verdict() is Answer.NOT_VERIFIED
 
 

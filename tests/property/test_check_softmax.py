@@ -1,7 +1,9 @@
 """The checker's bounds behind a softmax contain every probability and every drift."""
 
+import itertools
 from pathlib import Path
 
+import mpmath as mp
 import numpy as np
 import pytest
 from checker_pairs import rounded, saved
@@ -28,6 +30,21 @@ def inside(rng: np.random.Generator, box: tuple[np.ndarray, np.ndarray]) -> np.n
     share = rng.random((SAMPLES, len(box[0])))
     share[: SAMPLES // 2] = share[: SAMPLES // 2].round()
     return (box[0] + (box[1] - box[0]) * share.T).T.clip(box[0].T, box[1].T)
+
+
+@pytest.mark.parametrize("most", [1.0, 30.0, 60.0, 72.0, 75.0, 100.0, 690.0, 1e4])
+def test_logits_that_drift_far(most: float) -> None:
+    """Two that drift apart: from a probability that is nearly one to another's, either way."""
+    for low, high in itertools.product([0.0, 1e-300, 1e-12, 0.5], [1.0, 1 - 2.0**-53, 1 - 1e-12]):
+        p = np.full((2, 1), low), np.full((2, 1), high)
+        ends = np.full((2, 1), -most), np.full((2, 1), most)
+        below, above = drift(p, (np.zeros((2, 1)), np.ones((2, 1))), ends, np.zeros(1))
+        odds = [mp.log(x / (1 - mp.mpf(x))) if x < 1 else mp.mpf(1e5) for x in (low, high) if x]
+        odds = odds if low else [mp.mpf(-1e5), *odds]
+        for t, share in itertools.product((-most, most), np.linspace(0, 1, 33).tolist()):
+            for u in (odds[0] + (odds[1] - odds[0]) * share, min(max(t / 2, odds[0]), odds[1])):
+                change = 1 / (1 + mp.exp(t - u)) - 1 / (1 + mp.exp(-u))
+                assert below[0, 0] <= change <= above[0, 0]
 
 
 @pytest.mark.parametrize("case", range(CASES))

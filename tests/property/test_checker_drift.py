@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from checker_forgery import resealed, tightened
 from checker_pairs import WIDTHS, dense_pair
 
 import lipcert
+from lipcert.archive.multipliers import _Listed
 from lipcert.attacks.drift import DriftAttack
 from lipcert.certificate import Stored, load
 from lipcert.certificate.certificate import Certificate
@@ -22,6 +24,7 @@ from lipcert.check.drift import Multiplied
 from lipcert.check.network import read
 from lipcert.graph.pair import Pair
 from lipcert.methods.sdp import DriftSdp
+from lipcert.sdp.procedure import Multipliers
 
 NO_ATTACK = DriftAttack(steps=0, restarts=0)
 
@@ -51,6 +54,19 @@ def test_what_the_search_proves_is_verified(seed: int, tmp_path: Path) -> None:
     drift = pair.compressed(points) - pair.original(points)
     length = drift.norm(dim=1).view(-1, 2).amax(0).numpy()
     assert (length <= told[0]).all()
+
+
+def test_multipliers_that_no_float32_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is filed can be read again, and what it says follows."""
+    tables = _Listed.tables
+
+    def huge(listed: _Listed, goals: int, found: Mapping[int, Multipliers]) -> object:
+        many = {k: replace(m, products=m.products * 1e300) for k, m in found.items()}
+        return tables(listed, goals, many)
+
+    monkeypatch.setattr(_Listed, "tables", huge)
+    stored = certified(tmp_path, 2, 0.6)[2]
+    assert check(stored.path)[0] is Answer.VERIFIED
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +103,17 @@ def test_bounds_that_are_one_per_cent_tighter_are_refused(small: Stored) -> None
         Answer.NOT_VERIFIED
     )
     assert verdict(small, result=tightened(result, 0.99, None)) is Answer.NOT_VERIFIED
+
+
+def test_a_norm_below_zero_proves_nothing(small: Stored) -> None:
+    """Whose square is that of a true one: what else is claimed would be held against no box."""
+    result = small.document.result
+    assert result.drift_norm is not None
+    below = tuple(-(v or 0.0) for v in result.drift_norm)
+    forged = result.model_copy(update={"drift_norm": below})
+    assert verdict(small, result=forged) is Answer.NOT_VERIFIED
+    less = tightened(result, 0.1, None).model_copy(update={"drift_norm": below})
+    assert verdict(small, result=less) is Answer.NOT_VERIFIED
 
 
 def test_other_multipliers_prove_nothing(small: Stored) -> None:

@@ -125,6 +125,25 @@ def test_bounds_of_exact_arithmetic_are_none_of_executed_networks(tmp_path: Path
         assert (answer, name in reason) == (Answer.CANNOT_CHECK, True)
 
 
+@pytest.mark.parametrize("clip", [None, (-0.75, 0.75)])
+@pytest.mark.parametrize("seed", range(3))
+def test_balls_are_refuted_by_float32_too(
+    tmp_path: Path, seed: int, clip: tuple[float, float] | None
+) -> None:
+    """Inputs on the sphere are drawn to such numbers."""
+    centre = np.random.default_rng(seed).uniform(-0.7, 0.7, (1, WIDTHS[0])).astype(np.float32)
+    region = lipcert.Ball.around(centre.astype(float), 0.5, clip=clip)
+    pair = lipcert.load_pair(*dense_pair(tmp_path, 2), semantics=Semantics.FLOAT32)
+    made = lipcert.certify(pair, region, attack=DriftAttack(steps=3, restarts=2))
+    stored = load(made.save(tmp_path / "out", 1e-3))
+    assert stored.document.result.status is Verdict.REFUTED
+    found = stored.arrays["found"].astype(float)
+    assert (found.astype(np.float32) == found).all()
+    assert (np.linalg.norm(found - centre, axis=1).max() > 0.5 - 1e-5) or clip
+    answer, reason = check(stored.path)
+    assert answer is Answer.VERIFIED, reason
+
+
 def test_counterexamples_are_float32(tmp_path: Path) -> None:
     """A refuted threshold stays refuted only by an input that the networks can read."""
     files = dense_pair(tmp_path, 1)

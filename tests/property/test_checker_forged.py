@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 from checker_forgery import resealed, tightened
-from checker_pairs import WIDTHS, dense_pair
+from checker_pairs import WIDTHS, dense_pair, saved
+from onnx import helper
 
 import lipcert
 from lipcert.attacks.drift import DriftAttack
@@ -20,6 +21,8 @@ from lipcert.certificate.disk import ARRAYS
 from lipcert.certificate.document import VOLATILE, ArrayFacts
 from lipcert.certificate.verdict import Verdict
 from lipcert.check import Answer, check
+from lipcert.check.derive import Derivation
+from lipcert.check.network import read
 from lipcert.graph.pair import Pair
 
 Place = tuple[str | int, ...]
@@ -162,6 +165,89 @@ def assert_true(pair: Pair, content: Any, arrays: dict[str, np.ndarray]) -> None
         )
         low, high = (torch.tensor(drift[end][row]) for end in ("lower", "upper"))
         assert bool(((low <= g - f) & (g - f <= high)).all())
+
+
+def zero_beyond(folder: Path) -> tuple[Path, Path]:
+    """Two networks of several clips between 1 and 2: at zero, what they make is not zero."""
+    tensors = {"low": np.float32(1), "high": np.float32(2), "k": np.float32(1)}
+    nodes = [helper.make_node("Clip", ["input", "low", "high"], ["act"]),
+             helper.make_node("Mul", ["act", "k"], ["output"])]  # fmt: skip
+    files = saved(folder / "f.onnx", nodes, tensors, (3,)), folder / "g.onnx"
+    return files[0], saved(files[1], nodes, tensors | {"k": np.float32(1.01)}, (3,))
+
+
+@pytest.mark.parametrize("place", [3, -1, -4, 10**6])
+def test_partners_are_entries(tmp_path: Path, place: int) -> None:
+    """None beyond the last one, where a zero is read, and none before the first."""
+    pair = lipcert.load_pair(*zero_beyond(tmp_path))
+    region = lipcert.Box.around(np.full((1, 3), 1.5), 0.1)
+    made = lipcert.certify(pair, region, attack=DriftAttack(steps=0, restarts=0))
+    stored = load(made.save(tmp_path / "out"))
+    assert check(stored.path)[0] is Answer.VERIFIED
+    evidence = stored.document.evidence
+    ((name, (original, both, _)),) = evidence.partners.items()  # type: ignore[union-attr]
+    forged = evidence.model_copy(update={"partners": {name: (original, both, "kept")}})
+    for places in ([0, 1, 2], [place] * 3):
+        arrays = dict(stored.arrays) | {"kept": np.array(places)}
+        resealed(replace(stored, arrays=arrays), evidence=forged)
+        assert (check(stored.path)[0] is Answer.VERIFIED) == (places == [0, 1, 2])
+
+
+def test_walks_of_few_entries_do_not_read_beyond(tmp_path: Path) -> None:
+    """Nor does a walk that asks for a part of the partners."""
+    f, g = (read(path.read_bytes()) for path in zero_beyond(tmp_path))
+    box = np.full((3, 1), 1.4), np.full((3, 1), 1.6)
+    line, plane = [(np.ones((3, 1)), np.ones((3, 1)))], [(np.ones((3, 1)), np.ones((3, 1)))] * 2
+    for places in ([0, 1, 2], [1, 0, 0], [3, 1, 2], [0, -1, 2]):
+        made = Derivation(box, {"f:act": line, "g:act": line, "D:h:act": plane})
+        made.enclose("f:", f), made.enclose("g:", g)
+        partners = {"act": ("act", True, np.array(places))}
+        if {3, -1} & set(places):
+            with pytest.raises(ValueError, match="do not fit"):
+                made.compare(f, g, partners)
+        else:
+            made.compare(f, g, partners)
+
+
+def test_inputs_of_another_shape_refute_nothing(tmp_path: Path) -> None:
+    """More of them than there are: what lies beyond the last one would be read as padding."""
+    tensors = {"w": np.ones((1, 1, 2, 2), np.float32)}
+    files = []
+    for k in (1, 2):
+        nodes = [helper.make_node("Conv", ["input", "w"], ["output"], pads=[1, 1, 1, 1])]
+        files += [saved(tmp_path / f"{k}.onnx", nodes, {"w": k * tensors["w"]}, (1, 2, 2))]
+    pair = lipcert.load_pair(*files)
+    region = lipcert.Box.around(np.zeros((1, 1, 2, 2)), 1.0)
+    made = lipcert.certify(pair, region, attack=DriftAttack(steps=1, restarts=1))
+    stored = load(made.save(tmp_path / "out"))
+    assert check(stored.path)[0] is Answer.VERIFIED
+    found = stored.arrays["found"]
+    for more in (np.stack([found] * 3, 1), found[:, 0], found.reshape(len(found), -1)):
+        resealed(replace(stored, arrays=dict(stored.arrays) | {"found": more}))
+        assert check(stored.path)[0] is Answer.NOT_VERIFIED
+
+
+def test_drifts_were_observed_in_their_own_rows(small: Stored) -> None:
+    """One place for all rows is none of most."""
+    result = small.document.result
+    assert result.observed is not None
+    tables = [np.array(side)[:1].repeat(2, 0) for side in result.observed.model_dump().values()]
+    lower, upper = (tuple(map(tuple, side.tolist())) for side in tables)
+    observed = result.observed.model_copy(update={"lower": lower, "upper": upper})
+    kept = tuple(entry for entry in result.counterexamples if entry.row == 0)
+    forged = result.model_copy(update={"observed": observed, "counterexamples": kept,
+                                       "agreement": None})  # fmt: skip
+    places = {name: small.arrays[name][:1] for name in ("lowest", "highest")}
+    resealed(replace(small, arrays=dict(small.arrays) | places), result=forged)
+    answer, reason = check(small.path)
+    assert answer is Answer.NOT_VERIFIED, reason
+
+
+@pytest.mark.parametrize("name", ["region_lower", "region_upper"])
+def test_regions_have_two_ends_of_one_shape(small: Stored, name: str) -> None:
+    for part in (small.arrays[name][:1], small.arrays[name][:, :1], small.arrays[name][0]):
+        resealed(replace(small, arrays=dict(small.arrays) | {name: part.copy()}))
+        assert check(small.path)[0] is Answer.NOT_VERIFIED
 
 
 def test_bounds_that_are_one_per_cent_tighter_are_refused(small: Stored, tmp_path: Path) -> None:
