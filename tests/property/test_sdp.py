@@ -197,6 +197,19 @@ def test_all_slopes_known_gives_the_norm_of_one_matrix():
     assert proof.upper == pytest.approx(norm, rel=1e-9)
 
 
+def test_slopes_known_but_for_rounding_leave_their_error_in_the_maps():
+    """A curve's slope that rounds to one: the true one may lie on either side of it."""
+    graph, about = dense((5, 9, 4), 3), 2.0**-45
+    ones = torch.ones(1, 9, dtype=torch.float64)
+    sector = Interval(ones * (1 - about), ones * (1 + about))
+    output = Chain.of(graph, {"n1": sector}).output
+    exact = Chain.of(graph, {"n1": Interval.point(ones)}).output
+    for slope in (1 - about, 1 + about):
+        far = abs(exact.weight[0] * slope - output.weight[0])
+        assert (far <= output.error[0]).all()
+        assert not (far <= exact.error[0]).all()
+
+
 # --- what must fail -----------------------------------------------------------------------
 
 
