@@ -210,6 +210,27 @@ def test_slopes_known_but_for_rounding_leave_their_error_in_the_maps():
         assert not (far <= exact.error[0]).all()
 
 
+@pytest.mark.parametrize("width", [1e-11, 1e-9, 1e-7, 1e-4])
+@pytest.mark.parametrize("middle", [-0.7, 0.4, 3.0])
+def test_narrow_sectors_end_near_one_matrix(middle: float, width: float):
+    """Squares of slopes all but cancel in P; a search once ended in an assertion."""
+    graph = dense((5, 9, 8, 4), 3)
+    slopes = {}
+    for name, size in (("n1", 9), ("n3", 8)):
+        at = middle * (1 + torch.rand(1, size, generator=torch.Generator().manual_seed(size)))
+        slopes[name] = Interval(at.double() - width, at.double() + width)
+    proof = search(Chain.of(graph, slopes))
+    matrix = torch.eye(5, dtype=torch.float64)
+    for node in graph.nodes[1:]:
+        if isinstance(node.op, Linear):
+            matrix = node.op.weight @ matrix
+        else:
+            matrix = slopes[node.name].centre[0, :, None] * matrix
+    norm = float(torch.linalg.matrix_norm(matrix, 2))
+    assert norm * (1 - 1e-9) <= proof.upper <= norm * (1 + 1e-2)
+    assert proof.relaxation_lower <= norm * (1 + width * 10)
+
+
 # --- what must fail -----------------------------------------------------------------------
 
 
