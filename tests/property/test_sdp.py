@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -25,7 +26,10 @@ from lipcert.ops.sigmoid import Sigmoid
 from lipcert.ops.silu import Silu
 from lipcert.ops.softmax import Softmax
 from lipcert.ops.tanh import Tanh
-from lipcert.sdp import Chain, search, verified
+from lipcert.sdp import Chain, search, verified, verify
+from lipcert.sdp.layer import Layer
+from lipcert.sdp.maps import Maps
+from lipcert.sdp.quadratic import assembled
 from lipcert.sets.enclosure import Interval
 
 ACTIVATIONS = {
@@ -229,6 +233,23 @@ def test_narrow_sectors_end_near_one_matrix(middle: float, width: float):
     norm = float(torch.linalg.matrix_norm(matrix, 2))
     assert norm * (1 - 1e-9) <= proof.upper <= norm * (1 + 1e-2)
     assert proof.relaxation_lower <= norm * (1 + width * 10)
+
+
+def test_many_layers_of_one_block_are_summed_within_the_doubt():
+    """Every one of sixty sums is rounded up: as in a residual network of leaky ReLUs."""
+    unit = 2.0**-53
+    weights = [1.0] + [math.sqrt(1.1 * unit)] * 60
+    ends, one = (np.array([0.5]), np.array([2.0])), np.ones(1)
+    layers = tuple(
+        Layer("leaky", np.array([0]), Maps(1, {0: np.array([[weight]])}), *ends)
+        for weight in weights
+    )
+    chain = Chain(1, layers, Maps(1, {0: np.zeros((1, 1))}))
+    found = assembled(chain, [one] * len(layers), 0.0)[0, 0].item()
+    exact = sum(Fraction(weight) ** 2 for weight in weights)
+    doubt = verify._doubt(chain, [one] * len(layers), dict.fromkeys(range(len(layers) + 2), one))
+    assert abs(Fraction(found) - exact) > 50 * unit
+    assert abs(Fraction(found) - exact) <= Fraction(doubt[0].item())
 
 
 # --- what must fail -----------------------------------------------------------------------
