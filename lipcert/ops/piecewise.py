@@ -26,14 +26,15 @@ class PiecewiseLinear(Cornered):
         """Slope left of the first knot, between knots, ..., right of the last, to one rounding."""
 
     def slope(self, box: Interval) -> Interval:
-        """Hull of the slopes of the pieces that `box` meets."""
+        """Hull of the slopes of the pieces that `box` meets; a knot alone meets the one after."""
         knots, pieces = self.knots(box.lower), self.pieces(box.lower)
         lower = torch.full_like(box.lower, torch.inf)
         upper = torch.full_like(box.lower, -torch.inf)
         for number, piece in enumerate(pieces):
             meets = torch.ones_like(box.lower, dtype=torch.bool)
             if number > 0:
-                meets &= box.upper > _moved(knots[number - 1], -1)
+                knot = _moved(knots[number - 1], -1)
+                meets &= (box.upper > knot) | ((box.upper == knot) & (box.lower == knot))
             if number < len(knots):
                 meets &= box.lower < _moved(knots[number], 1)
             lower = torch.where(meets, torch.minimum(lower, _below(piece)), lower)

@@ -15,10 +15,12 @@ import numpy as np
 
 from lipcert.sdp.blocks import Blocks, Factor, extended, factor
 from lipcert.sdp.chain import Chain
+from lipcert.sdp.layer import Layer
 from lipcert.sdp.maps import Array
 from lipcert.sdp.spectrum import largest, roughly_largest
 
 FLAT = 1e-9  # a lower slope so near zero is searched as zero; the proof knows the true one
+NARROW = 1e-4  # of a slope: sectors are searched no narrower, lest squares of slopes cancel
 LEAST = 1e-60  # of what a block sees: more than one that hardly moves, and no overflow
 Reads = Mapping[int, Array]
 
@@ -52,6 +54,7 @@ class Program:
         output: scaled weights of the output per block read.
         scales: per block of neurons, and last of the output, the unit it is measured in.
         first: multipliers for which P is positive definite at t = 1/2.
+        opened: whether some sector is wider than its neuron's.
     """
 
     sizes: tuple[int, ...]
@@ -59,6 +62,7 @@ class Program:
     output: Reads
     scales: tuple[float, ...]
     first: Array
+    opened: bool
 
     @property
     def places(self) -> tuple[slice, ...]:
@@ -122,11 +126,13 @@ class Program:
         done = factor(sizes, {(0, 0): np.eye(size)})
         blocks: Blocks = {(0, 0): np.eye(size)}
         neurons: list[Neurons] = []
+        opened = False
         for layer, maps in zip(chain.layers, reads, strict=True):
             assert done is not None, "the start is positive definite by construction"
-            lower = np.where(abs(layer.lower) <= FLAT * layer.upper, 0.0, layer.lower)
-            block = Neurons({j: part * scales[j] for j, part in maps.items()}, lower, layer.upper)
-            block, scale = _normal(done, block)
+            reading = {j: part * scales[j] for j, part in maps.items()}
+            lower, upper = _searched(layer)
+            opened |= bool((upper > layer.upper).any())
+            block, scale = _normal(done, Neurons(reading, lower, upper))
             neurons.append(block)
             scales.append(scale)
             sizes.append(layer.size)
@@ -136,7 +142,21 @@ class Program:
         end = math.sqrt(largest(reached(done, output)))
         output = {j: part / end for j, part in output.items()}
         first = np.full(sum(sizes[1:]), 0.5)
-        return cls(tuple(sizes), tuple(neurons), output, (*scales[1:], end), first)
+        return cls(tuple(sizes), tuple(neurons), output, (*scales[1:], end), first, opened)
+
+
+def _searched(layer: Layer) -> tuple[Array, Array]:
+    """Sectors that multipliers are searched for: the layer's own are inside, to rounding.
+
+    With the same middle but a smaller width the same multipliers prove no less.
+    """
+    lower = np.where(abs(layer.lower) <= FLAT * layer.upper, 0.0, layer.lower)
+    middle, least = (lower + layer.upper) / 2, NARROW * np.maximum(abs(lower), abs(layer.upper))
+    narrow = (layer.upper - lower) / 2 < least
+    return (
+        np.where(narrow, middle - least, lower),
+        np.where(narrow, middle + least, layer.upper),
+    )
 
 
 def _slices(sizes: Sequence[int]) -> tuple[slice, ...]:

@@ -100,7 +100,7 @@ class _Pull:
             return
         if not bool(((source.slope == 0) | (source.slope == 1)).all()):
             self.roundings += 1
-            self._grow(source.error)
+        self._grow(source.error)
         shape = node.shape
         kept = [f * s for f, s in ((exact, source.slope), (size, source.slope.abs()))]
         both = [Functional.natural(f.view(len(f), *shape), shape) for f in kept]

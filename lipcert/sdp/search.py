@@ -71,6 +71,7 @@ def search(
         return proved(chain, (), math.sqrt(constant(chain, ())))
     program = Program.of(chain)
     multipliers, lower = _searched(program, watch, clock)
+    lower = 0.0 if program.opened else lower
     found = proved(chain, program.original(multipliers), lower)
     if math.isfinite(found.upper):
         return found

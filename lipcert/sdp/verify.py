@@ -117,7 +117,7 @@ def _doubt(chain: Chain, multipliers: Sequence[Array], scale: Rows) -> Rows:
         _add_row(total, block, layer.reads, scale, middle, rounding)
         product = weights * abs(layer.lower * layer.upper)
         if product.any():
-            _add_product(total, layer.reads, scale, product)
+            _add_product(total, layer.reads, scale, product, len(chain.layers))
     return {i: part * (1 + 1e-6) for i, part in total.items()}
 
 
@@ -134,10 +134,10 @@ def _add_row(
         total[i] += scale[i] * (own @ error)
 
 
-def _add_product(total: Rows, maps: Maps, scale: Rows, product: Array) -> None:
-    """Error of weight' product weight, in every block that it touches."""
+def _add_product(total: Rows, maps: Maps, scale: Rows, product: Array, sums: int) -> None:
+    """Error of weight' product weight in every block that it touches, where `sums` are added."""
     sizes = {i: abs(weight) for i, weight in maps.weight.items()}
-    rounding = gamma(maps.size + SPARE + FACTORS, torch.float64)
+    rounding = gamma(maps.size + sums + SPARE + FACTORS, torch.float64)
     whole = sum((size @ scale[i] for i, size in sizes.items()), np.zeros(maps.size))
     errors = sum((e @ scale[i] for i, e in maps.error.items()), np.zeros(maps.size))
     for i, size in sizes.items():

@@ -493,6 +493,7 @@ def test_elementwise_facts_hold_exactly(op: Elementwise, dtype: torch.dtype) -> 
     slopes = torch.cat([slopes.expand(-1, 1, len(boxes)), placed.slopes(box)])
     left = placed.remainder(box, slopes)
     assert settled.shape == image.lower.shape == sector.upper.shape == box.lower.shape
+    assert bool((sector.lower <= sector.upper).all())
     for n, (low, high) in enumerate(boxes):
         points = members(op, low, high)
         values = [true_value(op, x) for x in points]

@@ -18,6 +18,7 @@ from lipcert.methods.sdp import NAME, DriftSdp
 from lipcert.methods.sdp_facts import DriftFacts, drift_facts
 from lipcert.methods.twin import TwinBounds
 from lipcert.ops.add import Add
+from lipcert.ops.hard_swish import HardSwish
 from lipcert.ops.kinds import Op
 from lipcert.ops.leaky_relu import LeakyRelu
 from lipcert.ops.linear import Linear
@@ -139,6 +140,25 @@ def test_searches_end_at_what_the_relaxation_gives(eps: float) -> None:
                      Ball.around(normal(1, 4, seed=8), eps))  # fmt: skip
     proof = search(facts.known, Products(facts.drift, facts.drift), 1.0, 60.0, lambda _: None)
     assert proof.relaxation_lower <= proof.upper <= proof.relaxation_lower * 1.002
+
+
+def test_rounding_may_hide_the_inside_of_the_set() -> None:
+    """Sectors so narrow that a start was inside and a quarter of its rest was not: a crash once."""
+    first = torch.tensor([[0.03, 1.35], [-0.16, 0.24], [0.93, 0.26], [0.27, 0.21]]).double()
+    nodes = (
+        Node("x", None, (), (2,)),
+        Node("z", Linear(first, normal(4, seed=4) / 4), ("x",), (4,)),
+        Node("a", Tanh(), ("z",), (4,)),
+        Node("b", HardSwish(), ("a",), (4,)),
+        Node("y", Linear(normal(1, 4, seed=5), torch.zeros(1).double()), ("b",), (1,)),
+    )
+    graph = LayerGraph(nodes)
+    pair = Pair.of(graph, disturbed(graph, 1e-12, 5))
+    for eps in (1e-6, 0.03):
+        bounds = DriftSdp(limit_seconds=0.1).certify(
+            pair, Ball.around(normal(1, 2, seed=8), eps), Placement()
+        )
+        assert bool((bounds.drift.lower <= bounds.drift.upper).all())
 
 
 def test_a_relu_is_all_but_exact() -> None:

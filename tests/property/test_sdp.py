@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -25,7 +26,10 @@ from lipcert.ops.sigmoid import Sigmoid
 from lipcert.ops.silu import Silu
 from lipcert.ops.softmax import Softmax
 from lipcert.ops.tanh import Tanh
-from lipcert.sdp import Chain, search, verified
+from lipcert.sdp import Chain, search, verified, verify
+from lipcert.sdp.layer import Layer
+from lipcert.sdp.maps import Maps
+from lipcert.sdp.quadratic import assembled
 from lipcert.sets.enclosure import Interval
 
 ACTIVATIONS = {
@@ -195,6 +199,57 @@ def test_all_slopes_known_gives_the_norm_of_one_matrix():
     assert isinstance(last, Linear)
     norm = float(torch.linalg.matrix_norm(last.weight @ torch.diag(on) @ first.weight, 2))
     assert proof.upper == pytest.approx(norm, rel=1e-9)
+
+
+def test_slopes_known_but_for_rounding_leave_their_error_in_the_maps():
+    """A curve's slope that rounds to one: the true one may lie on either side of it."""
+    graph, about = dense((5, 9, 4), 3), 2.0**-45
+    ones = torch.ones(1, 9, dtype=torch.float64)
+    sector = Interval(ones * (1 - about), ones * (1 + about))
+    output = Chain.of(graph, {"n1": sector}).output
+    exact = Chain.of(graph, {"n1": Interval.point(ones)}).output
+    for slope in (1 - about, 1 + about):
+        far = abs(exact.weight[0] * slope - output.weight[0])
+        assert (far <= output.error[0]).all()
+        assert not (far <= exact.error[0]).all()
+
+
+@pytest.mark.parametrize("width", [1e-11, 1e-9, 1e-7, 1e-4])
+@pytest.mark.parametrize("middle", [-0.7, 0.4, 3.0])
+def test_narrow_sectors_end_near_one_matrix(middle: float, width: float):
+    """Squares of slopes all but cancel in P; a search once ended in an assertion."""
+    graph = dense((5, 9, 8, 4), 3)
+    slopes = {}
+    for name, size in (("n1", 9), ("n3", 8)):
+        at = middle * (1 + torch.rand(1, size, generator=torch.Generator().manual_seed(size)))
+        slopes[name] = Interval(at.double() - width, at.double() + width)
+    proof = search(Chain.of(graph, slopes))
+    matrix = torch.eye(5, dtype=torch.float64)
+    for node in graph.nodes[1:]:
+        if isinstance(node.op, Linear):
+            matrix = node.op.weight @ matrix
+        else:
+            matrix = slopes[node.name].centre[0, :, None] * matrix
+    norm = float(torch.linalg.matrix_norm(matrix, 2))
+    assert norm * (1 - 1e-9) <= proof.upper <= norm * (1 + 1e-2)
+    assert proof.relaxation_lower <= norm * (1 + width * 10)
+
+
+def test_many_layers_of_one_block_are_summed_within_the_doubt():
+    """Every one of sixty sums is rounded up: as in a residual network of leaky ReLUs."""
+    unit = 2.0**-53
+    weights = [1.0] + [math.sqrt(1.1 * unit)] * 60
+    ends, one = (np.array([0.5]), np.array([2.0])), np.ones(1)
+    layers = tuple(
+        Layer("leaky", np.array([0]), Maps(1, {0: np.array([[weight]])}), *ends)
+        for weight in weights
+    )
+    chain = Chain(1, layers, Maps(1, {0: np.zeros((1, 1))}))
+    found = assembled(chain, [one] * len(layers), 0.0)[0, 0].item()
+    exact = sum(Fraction(weight) ** 2 for weight in weights)
+    doubt = verify._doubt(chain, [one] * len(layers), dict.fromkeys(range(len(layers) + 2), one))
+    assert abs(Fraction(found) - exact) > 50 * unit
+    assert abs(Fraction(found) - exact) <= Fraction(doubt[0].item())
 
 
 # --- what must fail -----------------------------------------------------------------------

@@ -34,6 +34,7 @@ from lipcert.numeric.norm import length_upper
 from lipcert.ops.linear import Linear
 from lipcert.ops.quantize import Quantize
 from lipcert.ops.relu import Relu
+from lipcert.ops.reshape import Reshape
 from lipcert.sets.enclosure import Interval, Twin
 from lipcert.sets.region import Region
 from lipcert.walk.progress import quiet
@@ -120,6 +121,24 @@ def test_layers_are_compared_at_values_of_f() -> None:
         assert float(found.drift.lower) <= -3.0
         assert float(found.norm) >= 3.0
         assert float(found.norm) <= 3.0 + 1e-9
+
+
+def test_activations_at_their_knots_have_a_slope() -> None:
+    """Over a point there are no difference quotients: a length times none of them is no length."""
+    nodes = [
+        Node("x", None, (), (1, 2)),
+        Node("flat", Reshape((1, 2), (2,)), ("x",), (2,)),
+        Node("relu", Relu(), ("flat",), (2,)),
+    ]
+    f, g = (
+        LayerGraph((*nodes, Node("y", line([[weight, 2.0]]), ("relu",), (1,))))
+        for weight in (1.0, 1.5)
+    )
+    region = Box.around(torch.zeros(1, 1, 2), 0.0)
+    for alone in (False, True):
+        found = bounds_of(Pair.of(f, g), region, alone=alone)
+        assert float(found.drift.lower) <= 0.0 <= float(found.drift.upper) <= 1e-300
+        assert 0.0 <= float(found.norm) <= 1e-300
 
 
 def test_codes_are_half_a_step_away() -> None:

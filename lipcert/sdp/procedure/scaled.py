@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, cholesky, eigvalsh, solve_triangular
 
-from lipcert.sdp.maps import Array
+from lipcert.sdp.maps import Array, Mask
 from lipcert.sdp.procedure.known import Known, Products, Stage
 from lipcert.sdp.procedure.proof import Multipliers
 
@@ -19,6 +19,7 @@ NEGLIGIBLE = 1e-15  # share of an input direction's weight in the forms that is 
 LEAST = 1e-100  # coefficient of a goal that is worth a search
 HALF = 0.5
 SHRINK = 0.25
+TRIES = 60  # of shares: two in a row must be inside, to rounding
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,6 +127,9 @@ def start(program: Scaled) -> Array:
     Eliminating a layer's own neurons leaves Z - s H' H of the earlier columns, with H the means of
     both forms: positive as long as s is below the reciprocal of the largest eigenvalue of
     H Z^{-1} H'. Half of that is taken.
+
+    Raises:
+        LinAlgError: rounding hides the inside.
     """
     point = np.zeros(program.variables)
     point[1] = HALF
@@ -140,21 +144,26 @@ def start(program: Scaled) -> Array:
         point[2 + rows] = HALF / max(float(seen), 1e-300)
     rest = point[2:] == 0
     share = float(point[2:][~rest].min()) if (~rest).any() else 1.0
-    while True:
-        point[2:][rest] = share
-        root = _root(program.slack(point))
-        if root is not None:
+    before, root = None, _with_rest(program, point, rest, share)
+    for _ in range(TRIES):
+        if before is not None and root is not None:
             break
         share *= SHRINK
-    point[2:][rest] = share * SHRINK
-    root = _root(program.slack(point))
-    assert root is not None, "the set is convex"
+        before, root = root, _with_rest(program, point, rest, share)
+    if root is None:
+        raise np.linalg.LinAlgError("no point strictly inside was found")
     unit = np.zeros(program.variables)
     unit[0] = 1
     goal = solve_triangular(root, program.image(unit), lower=True)
     goal = solve_triangular(root, goal.T, lower=True)
     point[0] = HALF / max(float(eigvalsh((goal + goal.T) / 2)[-1]), 1e-300)
     return point
+
+
+def _with_rest(program: Scaled, point: Array, rest: Mask, share: float) -> Array | None:
+    """Sets the multipliers of all products that are no sectors; the root of Z there, if any."""
+    point[2:][rest] = share
+    return _root(program.slack(point))
 
 
 def _root(matrix: Array) -> Array | None:

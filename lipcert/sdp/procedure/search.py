@@ -64,11 +64,12 @@ def search(known: Known, goal: Products, unit: float, limit_seconds: float, watc
             does the same.
         watch: told after every step.
     """
-    program = Scaled.of(known, goal, unit)
-    if not program.usable:
-        return NOTHING
-    found, least, interrupted = _followed(program, limit_seconds, watch)
-    return replace(_proved(known, goal, program, found, least), interrupted=interrupted)
+    with np.errstate(all="ignore"):  # what overflows is no proof: `holds` asks for finite numbers
+        program = Scaled.of(known, goal, unit)
+        if not program.usable:
+            return NOTHING
+        found, least, interrupted = _followed(program, limit_seconds, watch)
+        return replace(_proved(known, goal, program, found, least), interrupted=interrupted)
 
 
 def _followed(
