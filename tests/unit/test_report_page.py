@@ -17,9 +17,11 @@ import lipcert
 from lipcert.attacks.drift import DriftAttack
 from lipcert.certificate import Stored, load
 from lipcert.certificate.disk import load_lipschitz
+from lipcert.certificate.words import ARITHMETIC, MEMBERS
 from lipcert.cli import app
 from lipcert.lipschitz import Effort
 from lipcert.lipschitz.ascent import Ascent
+from lipcert.methods.interval import IntervalArithmetic
 from lipcert.methods.twin import TwinBounds
 from lipcert.read import read_inputs
 from lipcert.report import formats
@@ -226,3 +228,25 @@ def test_a_changed_certificate_is_refused(folder: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["report", str(changed)])
     assert done.exit_code == 2
     assert "error:" in done.stderr
+
+
+@pytest.mark.parametrize("region", ["box", "ball", "grid"])
+def test_the_claim_says_what_a_region_holds(region: str, tmp_path: Path) -> None:
+    inputs = read_inputs(f"{DIGITS}/inputs.npz:x")[:1]
+    ends = (0.0, 1.0)
+    made = {
+        "box": lipcert.Box.around(inputs, 0.01, ends),
+        "ball": lipcert.Ball.around(inputs, 0.01, ends),
+        "grid": lipcert.Grid.around(inputs, 1 / 16, ends, step=1 / 16),
+    }[region]
+    pair = lipcert.load_pair(DIGITS / "model.onnx", DIGITS / "model.pruned.onnx")
+    attack = DriftAttack(steps=1, restarts=1)
+    told = File(
+        load(lipcert.certify(pair, made, IntervalArithmetic(), attack=attack).save(tmp_path, 0.3))
+    )
+    text = formats.markdown(page([told]))
+    assert "|g(x) - f(x)| ≤ 0.3" in text
+    assert "1 x 8 x 8 numbers, all of them from 0 to " in text
+    assert MEMBERS[region] in text
+    assert f"real: {ARITHMETIC['real']}" in text
+    assert ("the step being 0.0625" in text) == (region == "grid")
