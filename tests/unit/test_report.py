@@ -157,6 +157,7 @@ def test_regions_in_words() -> None:
     assert region_words(Ball.around(centre, 1.5)) == "2 l2 balls of radius 1.5"
     assert region_words(Grid.around(centre, 3, step=0.5)) == "2 grids of radius 3 and step 0.5"
     assert method_words("TwinBounds") == "twin bounds"
+    assert method_words("DriftSdp") == "drift SDP"
 
 
 @pytest.mark.parametrize(
