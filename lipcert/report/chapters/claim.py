@@ -33,8 +33,8 @@ class Claim(Chapter):
         rows = (
             ("Regions X", f"{file.region}{_note(claim.region)}"),
             ("An input", _extent(file)),
-            ("Arithmetic of f", semantics.original),
-            ("Arithmetic of g", f"{semantics.compressed}: {ARITHMETIC[semantics.compressed]}"),
+            ("f computes in", semantics.original),
+            ("g computes in", f"{semantics.compressed}: {ARITHMETIC[semantics.compressed]}"),
             ("Allowed drift", allowed),
         )
         yield Sheet("Terms of the claim", ("Term", "Meaning"), rows)
