@@ -262,6 +262,15 @@ def test_constants_of_other_networks_are_refused(folder: Path, tmp_path: Path) -
     assert "not one of the networks" in " ".join(done.stderr.split())
 
 
+def test_a_report_may_leave_the_checker_out(folder: Path, tmp_path: Path) -> None:
+    place = tmp_path / "report.md"
+    done = CliRunner().invoke(app, ["report", str(folder), "--no-check", "--md", str(place)])
+    assert done.exit_code == 0, done.output
+    text = place.read_text(encoding="utf-8")
+    assert "The independent checker (lipcert check) was not asked." in text
+    assert "| Independent check | not run for this report |" in text
+
+
 def test_a_changed_certificate_is_refused(folder: Path, tmp_path: Path) -> None:
     changed = shutil.copytree(folder, tmp_path / "changed")
     facts = changed / "certificate.json"
