@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import logging
-import platform
 import time
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from lipcert.integer import overflow
 from lipcert.integer.excess import excess_of
 from lipcert.methods.base import Method
 from lipcert.methods.twin import TwinBounds
+from lipcert.numeric.machine import machine
 from lipcert.numeric.placement import Placement
 from lipcert.ops.dynamic_quantize import DynamicQuantize
 from lipcert.ops.quantize import Quantize
@@ -198,9 +198,9 @@ def _provenance(
         networks=Networks(original=original, compressed=compressed),
         inputs_sha256=inputs_hash(region),
         options={"method": _options(asked[0]), "attack": _options(asked[1])},
-        placement=PlacementFacts(device=str(placement.device), dtype=str(placement.dtype)),
+        placement=PlacementFacts(device=placement.hardware(), dtype=str(placement.dtype)),
         versions={name: importlib.metadata.version(name) for name in VERSIONS},
-        machine=f"{platform.machine()} {platform.system()}, Python {platform.python_version()}",
+        machine=machine(),
         threads=torch.get_num_threads(),
         seconds=seconds,
         time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

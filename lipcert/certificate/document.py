@@ -12,7 +12,7 @@ from lipcert.certificate.claim import ClaimModel
 from lipcert.certificate.evidence import EvidenceModel
 from lipcert.certificate.model import Count, Hash, Model
 from lipcert.certificate.provenance import Provenance
-from lipcert.certificate.result import Result, status_of
+from lipcert.certificate.result import Result, counts, status_of
 
 FORMAT = "lipcert-certificate-1.0"
 VOLATILE = ("provenance.seconds", "provenance.threads", "provenance.time")
@@ -107,6 +107,9 @@ class Document(Sealed):
         expected = status_of(result.max_drift, result.observed, self.claim.threshold)
         if result.status != expected:
             raise ValueError(f"status is '{result.status}', but the bounds say '{expected}'")
+        for entry in result.coverage:
+            if (entry.successes, entry.trials) != counts(result, self.claim.threshold, entry.what):
+                raise ValueError(f"coverage: '{entry.what}' is not what the rows say")
         return self
 
 

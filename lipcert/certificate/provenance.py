@@ -63,7 +63,7 @@ class Provenance(Model):
         options: of the method and of the attack, seeds among them.
         placement: device and dtype.
         versions: of the tool and what it computes with.
-        machine: processor architecture, system and Python.
+        machine: processor, system and Python.
         threads: CPU threads.
         seconds: wall-clock time per stage.
         time: when it was made, UTC, ISO 8601.

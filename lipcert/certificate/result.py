@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from lipcert.certificate.binomial import is_interval
 from lipcert.certificate.model import (
     Bound,
     BoundRow,
@@ -52,6 +53,13 @@ class Counterexample(Model):
     input: Count
     runtime: RuntimeOutputs | None
 
+    @model_validator(mode="after")
+    def about_one_thing(self) -> Self:
+        """Drift is of an output, labels are of all of them."""
+        if (self.output is None) != (self.kind == "label"):
+            raise ValueError("a drift without its output, or labels of one output")
+        return self
+
 
 class Coverage(Model):
     """Rows for which something was proved, as a statement on inputs that were not tested.
@@ -68,6 +76,13 @@ class Coverage(Model):
     confidence: float
     lower: float
     upper: float
+
+    @model_validator(mode="after")
+    def exact(self) -> Self:
+        """The interval is that of the counts."""
+        if not is_interval(self.successes, self.trials, self.confidence, (self.lower, self.upper)):
+            raise ValueError("coverage: not the interval of its counts")
+        return self
 
 
 class Result(Model):
@@ -174,3 +189,12 @@ def status_of(result_drift: BoundRow, observed: Table | None, threshold: float |
     if any(abs(drift) > allowed for row in seen for drift in row):
         return Verdict.REFUTED
     return Verdict.UNKNOWN
+
+
+def counts(result: Result, threshold: float | None, what: str) -> tuple[int, int]:
+    """Rows for which something was proved, and all rows that were asked about it."""
+    if what == "same label":
+        labels = result.agreement or ()
+        return labels.count(Verdict.PROVED), len(labels)
+    within = [b is not None and threshold is not None and b <= threshold for b in result.max_drift]
+    return sum(within), len(within) if threshold is not None else 0

@@ -17,9 +17,9 @@ ARITHMETIC = {
     "float32.",
 }
 MEMBERS = {
-    "box": "every input between `lower` and `upper`, coordinate by coordinate",
-    "ball": "every input within `radius` of `centre` in the l2 norm, inside the valid range",
-    "grid": "every input that is a multiple of `step` between `first` and `last` steps",
+    "box": "every input between its lower and its upper end, coordinate by coordinate",
+    "ball": "every input within the radius of its centre in the l2 norm, inside the valid range",
+    "grid": "every input whose coordinates are multiples of the step, from its first to its last",
 }
 
 FLIPS = (
@@ -35,7 +35,7 @@ def assumptions(claim: ClaimModel) -> tuple[str, ...]:
     members = MEMBERS[claim.region.kind] + (", as float32 numbers" if executed else "")
     return (
         "The networks in use are the files whose SHA-256 the provenance names.",
-        f"Each row's region holds {members}, in the units of the networks' input.",
+        f"Each region holds {members}, in the units of the networks' input.",
         ARITHMETIC[claim.semantics.compressed],
         "Processor, compiler and libraries follow IEEE 754 with rounding to nearest.",
     )

@@ -24,7 +24,7 @@ from lipcert.errors import MissingPackage
 
 UNCHECKED = (
     "result.method, result.aligned, result.budget, result.drift_by, result.runtime, "
-    "result.observed_runtime, result.counterexamples.runtime, result.coverage, assumptions, "
+    "result.observed_runtime, result.counterexamples.runtime, assumptions, "
     "limits, and the provenance but for the SHA-256 of the files; of Lipschitz constants also "
     "method, gap_to_relaxation, inflation, jumps, upper_by_method"
 )

@@ -24,12 +24,22 @@ Certificates = Annotated[
 Html = Annotated[Path | None, typer.Option(metavar="FILE", help="One page, needs no network.")]
 Pdf = Annotated[Path | None, typer.Option(metavar="FILE", help="A4, tagged for PDF/UA-1.")]
 Md = Annotated[Path | None, typer.Option(metavar="FILE", help="Markdown.")]
+Checked = Annotated[
+    bool,
+    typer.Option("--check/--no-check", help="Ask the checker too: minutes for large networks."),
+]
 
 
-def command(certificates: Certificates, html: Html = None, pdf: Pdf = None, md: Md = None) -> None:
+def command(
+    certificates: Certificates,
+    html: Html = None,
+    pdf: Pdf = None,
+    md: Md = None,
+    ask: Checked = True,
+) -> None:
     """Tell what CERTIFICATES say as a report to be filed; without options, here."""
     with complaints():
-        told = _page(certificates)
+        told = _page(certificates, ask)
         from lipcert.report import formats  # noqa: PLC0415 - optional packages
 
         writers = ((html, formats.html), (md, formats.markdown), (pdf, formats.pdf))
@@ -43,7 +53,7 @@ def command(certificates: Certificates, html: Html = None, pdf: Pdf = None, md: 
             output().print(Markdown(formats.markdown(told)))
 
 
-def _page(certificates: Sequence[Path]) -> "Page":
+def _page(certificates: Sequence[Path], ask: bool) -> "Page":
     """The report, where the packages that draw it are installed."""
     try:
         from lipcert.report.page import page  # noqa: PLC0415 - optional packages
@@ -52,7 +62,7 @@ def _page(certificates: Sequence[Path]) -> "Page":
             f"report: {error.name} is not installed; pip install 'lipcert[report]'"
         ) from error
     files = [File.of(place) for place in certificates]
-    return page([replace(file, checked=_checked(file)) for file in files])
+    return page([replace(file, checked=_checked(file)) if ask else file for file in files])
 
 
 def _checked(file: File) -> str:

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import math
-import platform
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from lipcert.certificate.lipschitz import (
 from lipcert.certificate.provenance import NetworkFacts
 from lipcert.certificate.store import region_of
 from lipcert.lipschitz.filed import Filed, filed
+from lipcert.numeric.machine import machine
 
 if TYPE_CHECKING:
     from lipcert.lipschitz.bound import Bounds, LipschitzBound
@@ -96,7 +96,7 @@ def _provenance(bounds: "Bounds") -> LipschitzProvenance:
         networks=networks,
         seed=next(iter(bounds.values())).origin.seed,
         versions={name: importlib.metadata.version(name) for name in VERSIONS},
-        machine=f"{platform.machine()} {platform.system()}, Python {platform.python_version()}",
+        machine=machine(),
         threads=torch.get_num_threads(),
         seconds={role: bound.origin.seconds for role, bound in bounds.items()},
         time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -31,6 +31,12 @@ class Placement:
         if self.memory is not None and self.memory <= 0:
             raise BadInput(f"Placement: memory must be positive, got {self.memory} bytes")
 
+    def hardware(self) -> str:
+        """What computes, by name where the device alone does not tell."""
+        if self.device.type != "cuda":
+            return str(self.device)
+        return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
+
     def budget(self) -> int:
         """Bytes that may be used now."""
         if self.memory is not None:

@@ -80,7 +80,8 @@ def stacks(shares: Sequence[tuple[str, str, float]]) -> str:
         axes.set_xlabel("share of the bound")
         causes = list(dict.fromkeys(cause for _, cause, _ in shares))
         keys = [Patch(color=CAUSES[cause], label=cause) for cause in causes]
-        axes.legend(handles=keys, frameon=False, loc="best")
+        beside = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0)}  # never over a bar
+        axes.legend(handles=keys, frameon=False, ncols=len(keys), **beside)
         return _svg(figure)
 
 

@@ -116,7 +116,7 @@ class File:
         threshold = self.document.claim.threshold
         if threshold is not None:
             return f"{_held(self.result.status, threshold)} {self._bound(most)} {beside}"
-        return f"{self._bound(most)} {beside}"
+        return f"No allowed drift was set. {self._bound(most)} {beside}"
 
     def _bound(self, most: float) -> str:
         if most == inf:

@@ -14,11 +14,11 @@ def junit(report: Report, name: str) -> str:
         name: of the suite, such as the compressed network's file.
     """
     suite = TestSuite(name)
-    for number, row in enumerate(report.rows):
-        suite.add_testcase(_case(number, row.verdict, report.around(number, row), name))
-    suite.add_property("verdict", report.sentence)
+    suite.add_property("verdict", report.sentence)  # schemas want properties first
     for warning in report.warnings:
         suite.add_property("warning", warning)
+    for number, row in enumerate(report.rows):
+        suite.add_testcase(_case(number, row.verdict, report.around(number, row), name))
     document = JUnitXml("lipcert")
     document.add_testsuite(suite)
     document.update_statistics()
@@ -27,7 +27,7 @@ def junit(report: Report, name: str) -> str:
 
 def _case(number: int, verdict: Verdict, words: str, suite: str) -> TestCase:
     case = TestCase(f"input {number}", classname=suite)
-    case.system_out = words
     if verdict is not Verdict.PROVED:
         case.result = [Failure(words, str(verdict))]
+    case.system_out = words  # schemas want it behind the failure
     return case

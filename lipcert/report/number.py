@@ -17,8 +17,8 @@ def below(value: float, digits: int = DIGITS) -> str:
 
 
 def length(value: float) -> str:
-    """Rounded down to six digits, without trailing zeros: no word claims more than was proved."""
-    text = below(value, 6)
+    """Six digits without trailing zeros: as it was written, such as 0.3, else rounded down."""
+    text = _text(value, Context(prec=6, rounding=ROUND_FLOOR), repr(float(value)))
     return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
@@ -31,10 +31,11 @@ def ratio(proved: float, seen: float | None) -> str:
     return above(proved / seen, 3)
 
 
-def _text(value: float, context: Context) -> str:
+def _text(value: float, context: Context, name: str | None = None) -> str:
+    """A value, or the decimal that names it, in a context's digits."""
     if not isfinite(value):
         return str(value)
-    short = context.create_decimal_from_float(value)
+    short = context.create_decimal(Decimal(value) if name is None else name)
     if short == 0:
         return "0"
     if Decimal("1e-4") <= abs(short) < 10 ** max(context.prec, 6):

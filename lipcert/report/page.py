@@ -8,7 +8,7 @@ from importlib.metadata import version
 from lipcert.report.blocks import Block, Sheet
 from lipcert.report.chapter import scan
 from lipcert.report.file import File
-from lipcert.report.number import above, below
+from lipcert.report.number import above, below, length
 
 TITLE = "Drift of compressed networks"
 
@@ -55,13 +55,16 @@ class Page:
 
 def page(files: Sequence[File]) -> Page:
     """The report on these certificates, in their order."""
-    parts = tuple(_part(file, number) for number, file in enumerate(files, 1))
+    titles = _titles(files)
+    parts = tuple(
+        _part(f, title, n) for n, (f, title) in enumerate(zip(files, titles, strict=True), 1)
+    )
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     made = f"Report of {now} by lipcert {version('lipcert')}"
     return Page(TITLE, made, _overview(files) if len(files) > 1 else None, parts)
 
 
-def _part(file: File, number: int) -> Part:
+def _part(file: File, title: str, number: int) -> Part:
     anchor = f"certificate-{number}"
     found = ((chapter.title, tuple(chapter.blocks(file))) for chapter in scan())
     sections = tuple(
@@ -69,21 +72,34 @@ def _part(file: File, number: int) -> Part:
         for k, (title, blocks) in enumerate(found, 1)
         if blocks
     )
-    return Part(anchor, file.title, str(file.result.status), sections)
+    return Part(anchor, title, str(file.result.status), sections)
+
+
+def _titles(files: Sequence[File]) -> list[str]:
+    """What is held against what; numbered where there are several."""
+    if len(files) == 1:
+        return [files[0].title]
+    return [f"{number}. {file.title}" for number, file in enumerate(files, 1)]
 
 
 def _overview(files: Sequence[File]) -> Sheet:
     rows = tuple(
         (
-            file.title,
+            title,
+            str(file.result.status),
             file.region,
             file.document.claim.semantics.compressed,
             file.method,
             above(file.proved),
             "-" if file.seen is None else below(max(file.seen)),
-            str(file.result.status),
+            _allowed(file),
         )
-        for file in files
+        for file, title in zip(files, _titles(files), strict=True)
     )
-    heads = ("Networks", "Regions", "Arithmetic", "Method", "Proved", "Seen", "Verdict")
+    heads = ("Networks", "Verdict", "Regions", "Arithmetic", "Method", "Proved", "Seen", "Allowed")
     return Sheet("All certificates: largest drift", heads, rows)
+
+
+def _allowed(file: File) -> str:
+    threshold = file.document.claim.threshold
+    return "not set" if threshold is None else length(threshold)

@@ -1,6 +1,7 @@
 """A report as SARIF 2.1.0 (OASIS), for services that show findings beside the code."""
 
 from importlib.metadata import version
+from urllib.parse import quote
 
 from sarif_pydantic import (
     ArtifactLocation,
@@ -8,6 +9,7 @@ from sarif_pydantic import (
     Location,
     Message,
     PhysicalLocation,
+    Region,
     ReportingDescriptor,
     Result,
     Run,
@@ -42,7 +44,10 @@ def sarif(report: Report, file: str) -> str:
         file: the compressed network's path, which every finding points at.
     """
     place = Location(
-        physical_location=PhysicalLocation(artifact_location=ArtifactLocation(uri=file))
+        physical_location=PhysicalLocation(
+            artifact_location=ArtifactLocation(uri=quote(file)),
+            region=Region(start_line=1),  # code scanning shows nothing without a line
+        )
     )
     found = [
         Result(rule_id=rule, level=level, message=Message(text=text), locations=[place])

@@ -34,7 +34,8 @@ def _of_grid(region: Grid) -> str:
 
 def method_words(name: str) -> str:
     """A method's class name as words: 'twin bounds'."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+    return re.sub(r"\b(sdp|crown)\b", lambda found: found[0].upper(), words)
 
 
 def count(number: int, noun: str) -> str:

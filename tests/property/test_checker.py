@@ -76,7 +76,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Stored:
 
 
 CHECKED = {"status", "output_shape", "drift", "original", "compressed", "max_drift", "observed",
-           "agreement", "counterexamples", "drift_norm"}  # fmt: skip
+           "agreement", "counterexamples", "drift_norm", "coverage"}  # fmt: skip
 
 
 def test_every_field_of_a_result_is_checked_or_said_not_to_be() -> None:

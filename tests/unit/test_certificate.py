@@ -1,6 +1,8 @@
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +103,19 @@ def test_a_bound_that_is_not_there_is_null(made: lipcert.Certificate, tmp_path: 
     assert (told.max_drift[0], told.status) == (None, "unknown")
 
 
+def resealed(content: dict[str, Any], place: tuple[str | int, ...], value: object) -> None:
+    """A field of the result changed, the digest made to fit."""
+    part = content["result"]
+    for key in place[:-1]:
+        part = part[key]
+    part[place[-1]] = value
+    kept = {name: part for name, part in content.items() if name not in ("digest", "signature")}
+    volatile = {path.rpartition(".")[2] for path in VOLATILE}
+    kept["provenance"] = {k: v for k, v in kept["provenance"].items() if k not in volatile}
+    text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
+    content["digest"] = hashlib.sha256(text.encode()).hexdigest()
+
+
 CHANGES = {
     "number": lambda d: d["result"]["drift"]["upper"][0].__setitem__(0, 0.5),
     "verdict": lambda d: d["result"].__setitem__("status", "proved"),
@@ -109,6 +124,10 @@ CHANGES = {
     "infinite": lambda d: d["claim"].__setitem__("threshold", float("inf")),
     "type": lambda d: d["claim"].__setitem__("threshold", "0.1"),
     "format": lambda d: d.__setitem__("format", "lipcert-certificate-0.1"),
+    "labels": lambda d: resealed(d, ("counterexamples", 0, "output"), None),
+    "counts": lambda d: resealed(d, ("coverage", 0, "successes"), 1),
+    "trials": lambda d: resealed(d, ("coverage", 1, "trials"), 3),
+    "interval": lambda d: resealed(d, ("coverage", 1, "lower"), 0.5),
     "hash": lambda d: d["provenance"].__setitem__("inputs_sha256", "0" * 64),
 }
 
@@ -118,8 +137,10 @@ def test_changed_facts_are_refused(name: str, stored: Stored) -> None:
     facts = json.loads(stored.path.read_text(encoding="utf-8"))
     CHANGES[name](facts)
     stored.path.write_text(json.dumps(facts), encoding="utf-8")
-    with pytest.raises(BadFile, match=FACTS):
+    with pytest.raises(BadFile, match=FACTS) as refusal:
         load(stored.path)
+    if name in ("labels", "counts", "trials", "interval"):
+        assert "digest" not in str(refusal.value)
 
 
 def test_layout_and_volatile_fields_are_harmless(stored: Stored) -> None:
@@ -178,7 +199,7 @@ def test_a_signature_covers_volatile_fields_too(stored: Stored, tmp_path: Path) 
         signed(stored.document, stored.path)
 
 
-@pytest.mark.parametrize(("successes", "trials"), [(0, 5), (5, 5), (3, 7), (89, 100)])
+@pytest.mark.parametrize(("successes", "trials"), [(0, 5), (5, 5), (3, 7), (89, 100), (1, 9999)])
 def test_coverage_is_the_exact_interval(successes: int, trials: int) -> None:
     told = coverage("same label", successes, trials)
     exact = binomtest(successes, trials).proportion_ci(0.95, "exact")

@@ -5,6 +5,7 @@ import logging
 import re
 import shlex
 from pathlib import Path
+from xml.etree import ElementTree
 
 import mlflow
 import pytest
@@ -62,6 +63,13 @@ def test_junit_has_a_case_per_input(result: lipcert.Certificate) -> None:
     assert all(re.search(TERMS, case.system_out) for case in suite)
 
 
+def test_junit_is_in_the_order_that_schemas_want(result: lipcert.Certificate) -> None:
+    root = ElementTree.fromstring(junit(Report(result, TIGHT), "g"))
+    (suite,) = root
+    assert [part.tag for part in suite] == ["properties", "testcase", "testcase"]
+    assert [part.tag for part in suite[1]] == ["failure", "system-out"]
+
+
 def test_junit_without_a_limit_passes(result: lipcert.Certificate) -> None:
     (suite,) = JUnitXml.fromstring(junit(Report(result), "g").encode())
     assert suite.failures == 0
@@ -75,6 +83,13 @@ def test_sarif_names_what_was_found(result: lipcert.Certificate) -> None:
     assert re.search(TERMS, found[0].message.text or "")
     rules = {rule.id for rule in run.tool.driver.rules}
     assert {finding.rule_id for finding in run.results or []} <= rules
+
+
+def test_sarif_points_at_a_line_of_a_valid_uri(result: lipcert.Certificate) -> None:
+    log = json.loads(sarif(Report(result, TIGHT), "my models/g.onnx"))
+    place = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"] == "my%20models/g.onnx"
+    assert place["region"]["startLine"] == 1
 
 
 def test_sarif_of_what_is_proved_is_empty(result: lipcert.Certificate) -> None:

@@ -1,13 +1,17 @@
 """What a certificate says about where it came from."""
 
 import hashlib
+import platform
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
 
 import lipcert
 from lipcert.attacks.drift import DriftAttack
+from lipcert.numeric import machine
 
 if str(Path(__file__).parents[1] / "conformance") not in sys.path:
     sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
@@ -40,3 +44,15 @@ def test_files_of_any_format_are_named_by_their_hash(tmp_path: Path) -> None:
     for files, shape in ((litert, (6,)), (onnx, (1, 8, 8))):
         wanted = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
         assert hashes(files, shape) == wanted
+
+
+def test_hardware_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "CPUS", tmp_path / "cpuinfo")
+    machine.CPUS.write_text("vendor_id : A\nmodel name\t: Abacus 9\nmodel name\t: Abacus 9\n")
+    assert machine.machine().startswith(f"Abacus 9, {platform.machine()} {platform.system()}, ")
+    machine.CPUS.unlink()
+    assert platform.machine() in machine.machine()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Abacus GPU")
+    assert lipcert.Placement(torch.device("cuda:1")).hardware() == "cuda:1 (Abacus GPU)"
+    assert lipcert.Placement().hardware() == "cpu"

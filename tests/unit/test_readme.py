@@ -29,6 +29,30 @@ def test_the_snippet_runs_on_the_shipped_pair(
     assert {path.name for path in (folder / "out").iterdir()} == {"certificate.json", "arrays.npz"}
 
 
+def numbers(text: str) -> list[float]:
+    return [float(word) for word in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", text)]
+
+
+def test_the_output_shown_is_that_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proved columns, networks and verdicts; what was seen depends on the machine a little."""
+    (block,) = re.findall(r"```console\n\$ (.*?)```", README, re.DOTALL)
+    command, _, shown = block.partition("\n")
+    monkeypatch.chdir(ROOT / "examples" / "digits")
+    done = CliRunner().invoke(app, command.split()[1:], env={"COLUMNS": "100"})
+    assert done.exit_code == 0, done.output
+    told = [line.split() for line in done.stdout.splitlines() if line.strip()]
+    wanted = [line.split() for line in shown.splitlines() if line.strip()]
+    assert [words[:1] for words in told] == [words[:1] for words in wanted]
+    assert told[:2] == wanted[:2]
+    for line, words in zip(told, wanted, strict=True):
+        if re.fullmatch(r"\d+", words[0]):  # output and both bounds, or input and its bound
+            count = 3 if len(words) == 6 else 2
+            assert numbers(" ".join(line[1:count])) == pytest.approx(
+                numbers(" ".join(words[1:count])), rel=2e-3
+            )
+            assert line[-1] == words[-1] or len(words) == 6
+
+
 def test_options_are_those_of_the_command() -> None:
     shown = CliRunner().invoke(app, ["certify", "--help"], env={"COLUMNS": "200"}).stdout
     offered = set(re.findall(r"--[a-z][a-z-]*", shown))

@@ -111,7 +111,12 @@ def text(report: Report) -> str:
 @given(FINITE)
 def test_what_is_printed_stays_true(value: float) -> None:
     assert Decimal(below(value)) <= Decimal(value) <= Decimal(above(value))
-    assert Decimal(length(abs(value))) <= Decimal(abs(value))
+    assert float(length(abs(value))) <= abs(value)
+
+
+@pytest.mark.parametrize("text", ["0.3", "0.7", "0.01", "3", "1.1", "0.000123"])
+def test_a_limit_is_told_as_it_was_given(text: str) -> None:
+    assert length(float(text)) == text
 
 
 @pytest.mark.parametrize(
@@ -152,6 +157,7 @@ def test_regions_in_words() -> None:
     assert region_words(Ball.around(centre, 1.5)) == "2 l2 balls of radius 1.5"
     assert region_words(Grid.around(centre, 3, step=0.5)) == "2 grids of radius 3 and step 0.5"
     assert method_words("TwinBounds") == "twin bounds"
+    assert method_words("DriftSdp") == "drift SDP"
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,11 @@ import lipcert
 from lipcert.attacks.drift import DriftAttack
 from lipcert.certificate import Stored, load
 from lipcert.certificate.disk import load_lipschitz
+from lipcert.certificate.words import ARITHMETIC, MEMBERS
 from lipcert.cli import app
 from lipcert.lipschitz import Effort
 from lipcert.lipschitz.ascent import Ascent
+from lipcert.methods.interval import IntervalArithmetic
 from lipcert.methods.twin import TwinBounds
 from lipcert.read import read_inputs
 from lipcert.report import formats
@@ -116,6 +118,48 @@ def test_no_page_is_wider_than_its_screen(
     assert shown.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_a_name_without_spaces_fits(browser: Browser, stored: Stored, tmp_path: Path) -> None:
+    networks = stored.document.provenance.networks
+    named = networks.compressed.model_copy(update={"source": f"{'a_long_name' * 9}.onnx"})
+    made = stored.document.provenance.model_copy(
+        update={"networks": networks.model_copy(update={"compressed": named})}
+    )
+    document = stored.document.model_copy(update={"provenance": made})
+    place = tmp_path / "report.html"
+    told = File(Stored(document, stored.arrays, stored.path))
+    place.write_text(formats.html(page([told, told])), encoding="utf-8")
+    assert opened(browser, place, NARROW).evaluate("document.documentElement.scrollWidth") <= NARROW
+
+
+def test_the_overview_fits_a_wide_screen(browser: Browser, stored: Stored, tmp_path: Path) -> None:
+    place = tmp_path / "report.html"
+    place.write_text(formats.html(page([File(stored)] * 3)), encoding="utf-8")
+    shown = opened(browser, place, WIDE).locator(".scroll").first
+    assert shown.evaluate("e => e.scrollWidth <= e.clientWidth")
+    assert shown.locator("thead th").nth(1).inner_text() == "Verdict"
+
+
+def test_counterexamples_are_shown_as_the_runtime_returned_them(
+    written: dict[str, Path], stored: Stored
+) -> None:
+    text = written["md"].read_text(encoding="utf-8")
+    every = stored.document.result.counterexamples
+    assert every
+    for entry in every:
+        assert entry.runtime is not None
+        assert entry.output is not None
+        f, g = (getattr(entry.runtime, name)[entry.output] for name in ("original", "compressed"))
+        row = f"| {entry.row} | drift of output {entry.output} | found[{entry.input}] |"
+        assert f"{row} {f:.6g} | {g:.6g} | {g - f:.4g} |" in text
+
+
+def test_what_was_not_checked_is_told(written: dict[str, Path]) -> None:
+    text = written["md"].read_text(encoding="utf-8")
+    assert "| Not checked by it | what no bound rests on: names of methods" in text
+    assert "no sum can saturate over the regions: that was proved" in text
+    assert "allowed drift 0.05: refuted; proved: drift at most" in text
+
+
 def test_no_table_is_cut_off_in_print(browser: Browser, written: dict[str, Path]) -> None:
     shown = opened(browser, written["html"], A4)
     shown.emulate_media(media="print")
@@ -193,7 +237,7 @@ def test_several_certificates_have_an_overview(stored: Stored) -> None:
     told = page([File(stored), File(stored)])
     assert told.overview is not None
     assert len(told.overview.rows) == 2
-    assert told.overview.heads[1:4] == ("Regions", "Arithmetic", "Method")
+    assert told.overview.heads[1:5] == ("Verdict", "Regions", "Arithmetic", "Method")
     assert formats.markdown(told).count("\n## ") == 2
     assert formats.pdf(told).startswith(b"%PDF-")
 
@@ -218,6 +262,15 @@ def test_constants_of_other_networks_are_refused(folder: Path, tmp_path: Path) -
     assert "not one of the networks" in " ".join(done.stderr.split())
 
 
+def test_a_report_may_leave_the_checker_out(folder: Path, tmp_path: Path) -> None:
+    place = tmp_path / "report.md"
+    done = CliRunner().invoke(app, ["report", str(folder), "--no-check", "--md", str(place)])
+    assert done.exit_code == 0, done.output
+    text = place.read_text(encoding="utf-8")
+    assert "The independent checker (lipcert check) was not asked." in text
+    assert "| Independent check | not run for this report |" in text
+
+
 def test_a_changed_certificate_is_refused(folder: Path, tmp_path: Path) -> None:
     changed = shutil.copytree(folder, tmp_path / "changed")
     facts = changed / "certificate.json"
@@ -226,3 +279,25 @@ def test_a_changed_certificate_is_refused(folder: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["report", str(changed)])
     assert done.exit_code == 2
     assert "error:" in done.stderr
+
+
+@pytest.mark.parametrize("region", ["box", "ball", "grid"])
+def test_the_claim_says_what_a_region_holds(region: str, tmp_path: Path) -> None:
+    inputs = read_inputs(f"{DIGITS}/inputs.npz:x")[:1]
+    ends = (0.0, 1.0)
+    made = {
+        "box": lipcert.Box.around(inputs, 0.01, ends),
+        "ball": lipcert.Ball.around(inputs, 0.01, ends),
+        "grid": lipcert.Grid.around(inputs, 1 / 16, ends, step=1 / 16),
+    }[region]
+    pair = lipcert.load_pair(DIGITS / "model.onnx", DIGITS / "model.pruned.onnx")
+    attack = DriftAttack(steps=1, restarts=1)
+    told = File(
+        load(lipcert.certify(pair, made, IntervalArithmetic(), attack=attack).save(tmp_path, 0.3))
+    )
+    text = formats.markdown(page([told]))
+    assert "|g(x) - f(x)| ≤ 0.3" in text
+    assert "1 x 8 x 8 numbers, all of them from 0 to " in text
+    assert MEMBERS[region] in text
+    assert f"real: {ARITHMETIC['real']}" in text
+    assert ("the step being 0.0625" in text) == (region == "grid")

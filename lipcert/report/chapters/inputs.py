@@ -28,6 +28,7 @@ class Inputs(Chapter):
             yield Words(_agreement(agreement))
         rows = _worst(file)
         heads = ("Input", "Proved", "Seen", "Ratio")
+        heads += ("l2 norm proved",) if result.drift_norm is not None else ()
         heads += ("Same label",) if agreement is not None else ()
         yield Sheet(
             "Largest drift around each input",
@@ -59,19 +60,23 @@ def _worst(file: File) -> list[int]:
     labels = file.result.agreement or (Verdict.UNKNOWN,) * len(drift)
 
     def badness(row: int) -> tuple[bool, float]:
-        bound = drift[row]
-        return labels[row] is Verdict.REFUTED, inf if bound is None else bound
+        return labels[row] is Verdict.REFUTED, _or_infinite(drift[row])
 
     return sorted(range(len(drift)), key=badness, reverse=True)[:MOST]
 
 
 def _cells(file: File, row: int) -> tuple[str, ...]:
-    bound = file.result.max_drift[row]
-    proved, seen = inf if bound is None else bound, file.seen
+    proved, seen = _or_infinite(file.result.max_drift[row]), file.seen
     cells = (str(row), above(proved), "-" if seen is None else below(seen[row]))
     cells += (ratio(proved, None if seen is None else seen[row]),)
-    labels = file.result.agreement
+    norms, labels = file.result.drift_norm, file.result.agreement
+    if norms is not None:
+        cells += (above(_or_infinite(norms[row])),)
     return cells if labels is None else (*cells, str(labels[row]))
+
+
+def _or_infinite(bound: float | None) -> float:
+    return inf if bound is None else bound
 
 
 def _pictures(file: File, rows: list[int]) -> Iterator[Picture]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from lipcert.report.blocks import Block, Points, Sheet, Words
 from lipcert.report.chapter import Chapter
 from lipcert.report.file import File
+from lipcert.report.number import above, below
 
 
 class Limits(Chapter):
@@ -28,7 +29,7 @@ class Limits(Chapter):
                 (
                     entry.what,
                     f"{entry.successes} of {entry.trials}",
-                    f"{100 * entry.lower:.1f} % to {100 * entry.upper:.1f} %",
+                    f"{below(100 * entry.lower, 3)} % to {above(100 * entry.upper, 3)} %",
                     f"{100 * entry.confidence:.0f} %",
                 )
                 for entry in coverage

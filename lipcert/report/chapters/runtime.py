@@ -15,14 +15,9 @@ class Runtime(Chapter):
 
     def blocks(self, file: File) -> Iterator[Block]:
         """Saturation, drifts beyond the bounds, and who replayed."""
-        saturation = file.document.provenance.saturation
-        if saturation is not None and saturation.unsafe_layers:
-            yield Words(
-                f"On x86 processors without VNNI sums may saturate in "
-                f"{', '.join(saturation.unsafe_layers)}: ONNX Runtime's default then computes "
-                f"another function than the one certified. {'; or '.join(saturation.remedies)}.",
-                "warning",
-            )
+        saturation = _saturation(file)
+        if saturation is not None:
+            yield saturation
         excess = _excess(file)
         if excess > 0:
             yield Words(
@@ -31,7 +26,38 @@ class Runtime(Chapter):
                 "warning",
             )
         if file.result.runtime is not None:
-            yield Words(f"Inputs that the search found were replayed: {file.result.runtime}.")
+            yield Words(_replayed(file, file.result.runtime))
+
+
+def _saturation(file: File) -> Words | None:
+    """Of int8 networks: whether x86 processors without VNNI compute what was certified."""
+    found = file.document.provenance.saturation
+    if found is None:
+        return None
+    where = "On x86 processors without VNNI"
+    if not found.unsafe_layers:
+        return Words(f"{where} no sum can saturate over the regions: that was proved.")
+    layers = f"{where} sums may saturate in {', '.join(found.unsafe_layers)}"
+    if file.document.claim.semantics.compressed == "ort-x86-sat16":
+        return Words(f"{layers}: the certified arithmetic includes that.")
+    remedies = "; or ".join(found.remedies)
+    return Words(
+        f"{layers}: ONNX Runtime's default then computes another function than the one "
+        f"certified. What helps: {remedies}.",
+        "warning",
+    )
+
+
+def _replayed(file: File, runtime: str) -> str:
+    """Who computed the drifts that were found again, and how large they are there."""
+    seen, here = file.result.observed_runtime, file.seen
+    told = f"Inputs that the search found were replayed: {runtime}."
+    if seen is None or here is None:
+        return told
+    sides = (*seen.lower, *seen.upper)
+    sizes = [abs(drift) for row in sides for drift in row if drift is not None]
+    there = f"{max(sizes, default=0.0):.4g}"
+    return f"{told} Their largest drift is {there} there, {max(here):.4g} as certified."
 
 
 def _excess(file: File) -> float:

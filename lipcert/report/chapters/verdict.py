@@ -17,5 +17,4 @@ class Conclusion(Chapter):
         """The status, the finding, and what checked it."""
         status = file.result.status
         yield Words(f"{status.upper()}. {file.finding}", cast("Tone", str(status)))
-        if file.checked is not None:
-            yield Words(file.checked)
+        yield Words(file.checked or "The independent checker (lipcert check) was not asked.")
