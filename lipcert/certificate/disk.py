@@ -18,6 +18,7 @@ CONSTANTS, CONSTANT_ARRAYS = "lipschitz.json", "lipschitz.npz"
 Kind = TypeVar("Kind", Document, LipschitzDocument)
 Arrays = dict[str, np.ndarray]
 LARGEST = 2**30  # bytes of either file
+WHOLE = 2**53  # float64 holds every integer up to this
 DTYPES = ("<f4", "<f8", "<i8", "|u1")
 
 
@@ -68,7 +69,7 @@ def load(path: str | Path) -> Stored:
 
     Raises:
         BadFile: if a file is missing, malformed or was changed: a field of the wrong type, an
-            unknown one, a number that is not finite, a hash that differs.
+            unknown one, a number that is not finite or that no float64 holds, a hash that differs.
     """
     place = Path(path)
     place = place / FACTS if place.is_dir() else place
@@ -124,4 +125,6 @@ def _arrays(path: Path, facts: Mapping[str, ArrayFacts]) -> Arrays:
                 raise BadFile(f"{path}: array '{name}' is not the one that was certified")
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise BadFile(f"{path}: array '{name}' has entries that are not finite")
+            if array.dtype.kind == "i" and (np.clip(array, -WHOLE, WHOLE) != array).any():
+                raise BadFile(f"{path}: array '{name}' has entries that no float64 holds")
     return arrays

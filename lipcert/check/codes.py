@@ -73,7 +73,7 @@ def q_product(net: Reader, rule: Any, layer: Any, added: Any, grid: Any) -> Any:
     exact = dequantise(net, weight, scale.reshape(-1), None if shift is None else shift.reshape(-1))
     unit = (own.astype(float) * scale.astype(float)).reshape(-1)
     given, rounds = (any(part is not None for part in parts) for parts in (added, grid))
-    bias = dequantise(net, added[0], np.ones(1, np.float32)) * unit if given else None
+    bias = dequantise(net, added[0], np.ones_like(own)) * unit if given else None
     made = rule(net, value, exact, bias, ".exact" if rounds else "")
     return quantise(net, made, *grid) if rounds else made
 

@@ -23,6 +23,7 @@ from lipcert.certificate.verdict import Verdict
 from lipcert.check import Answer, check
 from lipcert.check.derive import Derivation
 from lipcert.check.network import read
+from lipcert.errors import BadFile
 from lipcert.graph.pair import Pair
 
 Place = tuple[str | int, ...]
@@ -241,6 +242,14 @@ def test_drifts_were_observed_in_their_own_rows(small: Stored) -> None:
     resealed(replace(small, arrays=dict(small.arrays) | places), result=forged)
     answer, reason = check(small.path)
     assert answer is Answer.NOT_VERIFIED, reason
+
+
+def test_integers_that_no_float64_holds_are_refused(small: Stored) -> None:
+    """As regions they would be rounded, perhaps to others."""
+    wide = np.full(small.arrays["region_lower"].shape, 2**60 + 1)
+    resealed(replace(small, arrays=dict(small.arrays) | {"region_lower": wide}))
+    with pytest.raises(BadFile, match="float64"):
+        load(small.path)
 
 
 @pytest.mark.parametrize("name", ["region_lower", "region_upper"])
