@@ -45,7 +45,7 @@ class Proved(Judge):
     def split(self, place: int, quadratic: Quadratic) -> tuple[Tensor, Tensor]:
         """What M loses where its least is not met exactly is bounded by the reach of d."""
         gram = quadratic.gram()
-        known = gram.isfinite().all(-1).all(-1)
+        known = gram.isfinite().all(-1).all(-1) & (quadratic.share > 0).all(-1)
         gram = torch.where(known[..., None, None], gram, 0.0)
         top = largest_eigenvalue_upper(gram)
         trace = inflate(gram.diagonal(dim1=-2, dim2=-1).sum(-1), gram.shape[-1])

@@ -133,6 +133,17 @@ def test_any_multipliers_prove(
             assert bool(least.isfinite().all())
 
 
+def test_shares_below_zero_prove_nothing() -> None:
+    """What is left of the quadratic is then least nowhere inside."""
+    pair, region = made(2, (16, 12), 0.3, Relu()), around(0.1)
+    found, seen = chained(pair, region), drifts(pair, region)
+    rows = torch.eye(3, dtype=torch.float64)
+    after = torch.cat([rows, -rows])[:, None].expand(-1, BATCH, -1)
+    turned = [replace(own, share=-100 * own.share) for own in searched(found, after, -after, 5)]
+    least = proved(found, after, -after, turned)
+    assert bool((least <= torch.cat([seen.amin(0).T, (-seen).amin(0).T])).all())
+
+
 def shaken(own: Multipliers, wild: float, generator: torch.Generator) -> Multipliers:
     def moved(part: Tensor) -> Tensor:
         noise = torch.randn(part.shape, generator=generator, dtype=torch.float64)
