@@ -10,8 +10,9 @@ ARITHMETIC = {
     "of a softmax to as much of themselves.",
     "int8": "The compressed network is executed by integer kernels with float32 requantisation, or "
     "as its QDQ graph in float32; the original is executed in float32.",
-    "ort-x86-sat16": "As int8, on x86 processors that add pairs of products in 16 bits, saturating "
-    "sums included.",
+    "ort-x86-sat16": "The compressed network is executed by integer kernels with float32 "
+    "requantisation, on x86 processors that add pairs of products in 16 bits, saturating sums "
+    "included; the original is executed in float32.",
     "litert": "The compressed network is executed by LiteRT's reference kernels on int8 codes (op "
     "resolver BUILTIN_REF); its other kernels may round otherwise. The original is executed in "
     "float32.",

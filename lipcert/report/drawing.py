@@ -80,8 +80,10 @@ def stacks(shares: Sequence[tuple[str, str, float]]) -> str:
         axes.set_xlabel("share of the bound")
         causes = list(dict.fromkeys(cause for _, cause, _ in shares))
         keys = [Patch(color=CAUSES[cause], label=cause) for cause in causes]
-        beside = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0)}  # never over a bar
-        axes.legend(handles=keys, frameon=False, ncols=len(keys), **beside)
+        above = (0.0, 1.0)  # never over a bar
+        axes.legend(
+            handles=keys, frameon=False, ncols=len(keys), loc="lower left", bbox_to_anchor=above
+        )
         return _svg(figure)
 
 

@@ -19,6 +19,7 @@ from lipcert.certificate import Stored, load
 from lipcert.certificate.disk import load_lipschitz
 from lipcert.certificate.words import ARITHMETIC, MEMBERS
 from lipcert.cli import app
+from lipcert.graph.semantics import Semantics
 from lipcert.lipschitz import Effort
 from lipcert.lipschitz.ascent import Ascent
 from lipcert.methods.interval import IntervalArithmetic
@@ -260,6 +261,19 @@ def test_constants_of_other_networks_are_refused(folder: Path, tmp_path: Path) -
     done = CliRunner().invoke(app, ["report", str(changed)])
     assert done.exit_code == 2
     assert "not one of the networks" in " ".join(done.stderr.split())
+
+
+def test_points_that_no_runtime_replayed(tmp_path: Path) -> None:
+    inputs = read_inputs(f"{DIGITS}/inputs.npz:x")[:1]
+    pair = lipcert.load_pair(
+        DIGITS / "model.onnx", DIGITS / "model.int8.onnx", semantics=Semantics.ORT_X86_SAT16
+    )
+    attack = DriftAttack(steps=1, restarts=1)
+    made = lipcert.certify(pair, lipcert.Box.around(inputs, 0.0), attack=attack)
+    text = formats.markdown(page([File(load(made.save(tmp_path, 1e-3)))]))
+    assert "1 point: each is a single input |" in text
+    assert "No runtime has computed again what the search found." in text
+    assert "Outputs are those that ONNX Runtime returned." in text
 
 
 def test_a_report_may_leave_the_checker_out(folder: Path, tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ class Claim(Chapter):
 
 def _note(region: RegionModel) -> str:
     """What one region holds; boxes that were cut to a valid range are smaller than the largest."""
+    if region.radius == 0:
+        return ": each is a single input"
     largest = "" if region.kind == "ball" else " (the radius is that of the widest)"
     step = f", the step being {length(region.step)}" if region.kind == "grid" else ""
     return f": each holds {MEMBERS[region.kind]}{step}{largest}"

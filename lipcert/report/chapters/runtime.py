@@ -51,9 +51,9 @@ def _saturation(file: File) -> Words | None:
 def _replayed(file: File, runtime: str) -> str:
     """Who computed the drifts that were found again, and how large they are there."""
     seen, here = file.result.observed_runtime, file.seen
-    told = f"Inputs that the search found were replayed: {runtime}."
     if seen is None or here is None:
-        return told
+        return "No runtime has computed again what the search found."
+    told = f"Inputs that the search found were replayed: {runtime}."
     sides = (*seen.lower, *seen.upper)
     sizes = [abs(drift) for row in sides for drift in row if drift is not None]
     there = f"{max(sizes, default=0.0):.4g}"
