@@ -27,6 +27,7 @@ from lipcert.read import read_module
 
 NETWORKS = ((64, 32, 32, 10), (64, 64, 64, 64, 64, 10))
 RADII = (0.03, 0.1, 0.3, 1.0)
+ATTACK = DriftAttack(steps=100, restarts=20)
 STARTS, CLIMB = 100, 200  # of ascents on the norm, and steps of each
 FLAGS = {"long": "ten minutes for the SDP of every row instead of one"}
 
@@ -57,7 +58,7 @@ def row(report: Report, title: str, pair: Pair, region: Ball, limit: float) -> N
         largest(bounded(pair, region, other, 1, options.threads).value)
         for other in (TwinBounds(), Crown())
     )
-    seen = DriftAttack().observe(pair, region, Placement())
+    seen = ATTACK.observe(pair, region, Placement())
     drift, norm = sdp.value.drift, sdp.value.norm
     assert norm is not None
     found = float(seen.drift.magnitude().max())

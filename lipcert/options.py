@@ -73,6 +73,15 @@ Metrics = Annotated[
 Limit = Annotated[
     float, typer.Option(min=0.0, metavar="SECONDS", help="Of one search for multipliers.")
 ]
+Searching = Annotated[
+    float | None,
+    typer.Option(
+        "--limit",
+        min=0.0,
+        metavar="SECONDS",
+        help="Of the searches for one input, and as much again where --out saves; 60, sdp only.",
+    ),
+]
 Sweeping = Annotated[
     bool, typer.Option("--sweep", help="Quantise and prune MODEL; a CSV and a picture in --out.")
 ]
@@ -153,14 +162,19 @@ SarifFile = Annotated[
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the search for drift.")]
 
 
-def chosen_method(name: str, budget: bool) -> Method:
-    """The method, asked for a budget where it can give one."""
-    kind = METHODS[name]
-    if not budget:
-        return kind()
-    if "budget" not in {field.name for field in fields(kind)}:  # type: ignore[arg-type]
+def chosen_method(name: str, budget: bool, limit: float | None = None) -> Method:
+    """The method, asked for a budget and held to a limit where it can be."""
+    kind, options = METHODS[name], dict[str, bool | float]()
+    if budget:
+        options["budget"] = True
+    if limit is not None:
+        options["limit_seconds"] = limit
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type] - dataclasses
+    if "budget" in options and "budget" not in known:
         raise typer.BadParameter(f"--budget: the method '{name}' has none; use twin")
-    return kind(budget=True)  # type: ignore[call-arg]
+    if "limit_seconds" in options and "limit_seconds" not in known:
+        raise typer.BadParameter(f"--limit: the method '{name}' makes no searches; only sdp does")
+    return kind(**options)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,11 @@ from lipcert.check.reader import CannotCheckError
 from lipcert.errors import UnsupportedOp
 from lipcert.graph.pair import Pair
 from lipcert.methods.base import Method
-from lipcert.methods.sdp import DriftSdp
+from lipcert.methods.sdp import DriftSdp, Told
 from lipcert.methods.slopes import slopes
 from lipcert.numeric.placement import Placement
 from lipcert.sets.enclosure import Interval
+from lipcert.walk.interrupt import noted
 from lipcert.walk.progress import Watch, quiet
 
 MARGIN = 1e-9  # by which claims are wider than what was derived, relative: for other machines
@@ -79,19 +80,23 @@ class WithEvidence:
         wide = {name: array.astype(float) for name, array in (own | arrays).items()}
         regions = Regions.of(region, wide)
         rows, proofs = list[_Row](), list[Searched | None]()
-        for row in range(region.batch):
-            self.watch("deriving bounds again for the certificate", row, region.batch)
-            made, boxes, agree = derived(runs, regions, evidence, wide, row)
-            drift, proof = boxes["drift"], None
-            if isinstance(self.method, DriftSdp) and self.pair.aligned and not runs[0].executed:
-                limit = self.method.limit_seconds
-                proof = searched(runs, made, drift, limit, self.watch)
-            claim = _claim(certificate, row)
-            boxes["drift"], norm = (
-                sharpened(drift, None, claim) if proof is None else proof.reached(drift, claim)
-            )
-            rows.append((boxes, norm, agree))
-            proofs.append(proof)
+        searching = None
+        if isinstance(self.method, DriftSdp) and self.pair.aligned and not runs[0].executed:
+            searching = self.method.limit_seconds
+        with noted() as interrupt:
+            told = interrupt.ending(self.watch)
+            for row in range(region.batch):
+                self.watch("deriving bounds again for the certificate", row, region.batch)
+                made, boxes, agree = derived(runs, regions, evidence, wide, row)
+                drift, claim, proof = boxes["drift"], _claim(certificate, row), None
+                if searching is not None:
+                    here = Told(told, row, region.batch)
+                    proof = searched(runs, made, (drift, claim), searching, here)
+                boxes["drift"], norm = (
+                    sharpened(drift, None, claim) if proof is None else proof.reached(drift, claim)
+                )
+                rows.append((boxes, norm, agree))
+                proofs.append(proof)
         multipliers, more = filed(proofs)
         evidence = evidence.model_copy(update={"multipliers": multipliers})
         return evidence, arrays | more, _widened(certificate, rows)

@@ -12,11 +12,10 @@ from lipcert.check.derive import Derivation
 from lipcert.check.drift import Claim, Facts, Multiplied, Product, sharpened
 from lipcert.check.operation import Array, Box, Index, size
 from lipcert.check.reader import CannotCheckError, Steps
-from lipcert.methods.sdp import LARGEST, MOST, Searches
+from lipcert.methods.sdp import LARGEST, MOST, Searches, Told
 from lipcert.methods.sdp_facts import DriftFacts
 from lipcert.sdp.procedure import Forms, Known, Multipliers, Products, Stage
 from lipcert.sets.enclosure import Interval
-from lipcert.walk.progress import Watch
 
 SMALLEST = 1e-100  # size of what is worth a unit of its own
 HIGHEST = float(np.finfo(np.float32).max)  # larger ones are as good as this
@@ -46,16 +45,17 @@ class Searched:
         return found
 
 
-def searched(networks: tuple[Steps, Steps], made: Derivation, drift: Box, limit_seconds: float,
-             watch: Watch) -> Searched | None:  # fmt: skip
+def searched(networks: tuple[Steps, Steps], made: Derivation, known: tuple[Box, Claim],
+             limit_seconds: float, told: Told) -> Searched | None:  # fmt: skip
     """Multipliers over one region's ball; None where the drift SDP does not apply.
 
     Args:
         networks: f and g.
         made: enclosures of all their values.
-        drift: what is proved of the outputs without multipliers.
+        known: what is proved of the outputs without multipliers, and what is claimed of them: no
+            search is made for what is as good already.
         limit_seconds: of all searches.
-        watch: told how far they are.
+        told: how far they are.
     """
     steps = {f"{p}:": net.values() for p, net in zip("fg", networks, strict=True)}
     neurons = sum(int(np.prod(s.shape)) for net in networks for s in net.values() if not s.maps)
@@ -76,11 +76,12 @@ def searched(networks: tuple[Steps, Steps], made: Derivation, drift: Box, limit_
     listed = _Listed.of(facts, reads)
     if listed.count > MOST:
         return None
+    drift, (lower, upper, _) = known
     box = Interval(*(torch.from_numpy(end.T.copy()) for end in drift))
     noise = torch.zeros_like(box.lower)
     problem = DriftFacts(listed.known(), Forms(rows.matrix, rows.error), (noise, noise))
-    searches = Searches(problem, limit_seconds, watch)
-    found, norm = searches.bounds(box)
+    searches = Searches(problem, limit_seconds, told)
+    found, norm = searches.bounds(box, {-1: -lower[:, 0], 1: upper[:, 0]})
     proof = Multiplied(facts, rows, *listed.tables(1 + 2 * len(drift[0]), searches.multipliers))
     return Searched(proof, (found.lower.numpy().T, found.upper.numpy().T), float(norm))
 

@@ -34,6 +34,7 @@ from lipcert.options import (
     Original,
     Out,
     SarifFile,
+    Searching,
     Seed,
     Step,
     Threads,
@@ -60,6 +61,7 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command are its parame
     semantics: Arithmetic = Semantics.REAL,
     max_drift: MaxDrift = None,
     budget: Budget = False,
+    limit: Searching = None,
     device: Devices = Device.CPU,
     dtype: Dtypes = Dtype.FLOAT64,
     memory: Memory = None,
@@ -72,7 +74,7 @@ def command(  # noqa: PLR0913, PLR0917 - the options of a command are its parame
 ) -> None:
     """Bound the drift of COMPRESSED from ORIGINAL over whole regions of inputs."""
     asked = Asked(inputs, eps, box, clip, norm, grid)
-    relaxation = chosen_method(method, budget)
+    relaxation = chosen_method(method, budget, limit)
     with complaints() as errors:
         for folder in (out, junit and junit.parent, sarif and sarif.parent):
             if folder is not None:  # what cannot be saved is refused before work

@@ -55,4 +55,4 @@ def _panel(axes: Axes, panel: Panel, *, first: bool) -> None:
     axes.set_xlabel(panel.across)
     if first:
         axes.set_ylabel(panel.up)
-        axes.legend(frameon=False, fontsize=7, loc="best")
+        axes.legend(frameon=False, fontsize=7, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))

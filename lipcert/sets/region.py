@@ -116,24 +116,33 @@ class Box(Region):
         return {"kind": "box", "batch": self.batch, "radius": _radius(self.hull)}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, init=False)
 class Ball(Region):
     """All inputs within `radius` of `centre` in the l2 norm, cut to the range `clip`.
 
     Args:
-        centre: (batch, *shape), float64.
+        centre: (batch, *shape), any array; kept in float64.
         radius: nonnegative, input units.
-        clip: valid range of every coordinate.
+        clip: valid range of every coordinate; a centre outside it is an error.
     """
 
     centre: Tensor
     radius: float
-    clip: Range | None = None
+    clip: Range | None
+
+    def __init__(self, centre: Inputs, radius: float, clip: Range | None = None) -> None:
+        """Refuse centres and radii that are none, naming the row."""
+        kept = isinstance(centre, Tensor) and centre.dtype == torch.float64  # wherever it lies
+        checked = centre.detach() if kept else _float64(centre)
+        _check(checked, radius, clip)
+        values = {"centre": checked, "radius": float(radius), "clip": clip}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def around(cls, inputs: Inputs, eps: float, clip: Range | None = None) -> Self:
         """Inputs within `eps` of each given one in the l2 norm."""
-        return cls(_centres(inputs, eps, clip), eps, clip)
+        return cls(_float64(inputs), eps, clip)
 
     @property
     def hull(self) -> Interval:
@@ -226,10 +235,16 @@ def _float64(values: Inputs) -> Tensor:
 
 
 def _centres(inputs: Inputs, eps: float, clip: Range | None) -> Tensor:
-    """Inputs, checked row by row."""
+    """Inputs in float64, checked row by row."""
+    centre = _float64(inputs)
+    _check(centre, eps, clip)
+    return centre
+
+
+def _check(centre: Tensor, eps: float, clip: Range | None) -> None:
+    """Refuse what no region is around, naming the row."""
     if not 0 <= eps < np.inf:
         raise BadInput(f"region: eps must be finite and not negative, got {eps}")
-    centre = _float64(inputs)
     if centre.ndim < 2 or len(centre) == 0:
         got = tuple(centre.shape)
         raise BadInput(f"region: inputs must be (batch, *shape) with at least one row, got {got}")
@@ -239,7 +254,6 @@ def _centres(inputs: Inputs, eps: float, clip: Range | None) -> Tensor:
         if not low <= high:
             raise BadInput(f"region: the valid range [{low}, {high}] is empty")
         _refuse((centre >= low) & (centre <= high), f"lies outside the valid range [{low}, {high}]")
-    return centre
 
 
 def _widen(centre: Tensor, eps: float) -> Interval:

@@ -155,7 +155,16 @@ def test_cvxpy_runs_solvers_by_name() -> None:
     with pytest.raises(BackendAbsent, match=r"no solver 'NONE' here; cvxpy has .*SCS"):
         solve(known.program, Cvxpy(solver="NONE"))
     with pytest.raises(BadLimits, match="limits need a solver out of"):
-        solve(known.program, "cvxpy", Limits(seconds=1))
+        solve(known.program, Cvxpy(solver="SCIPY"), Limits(seconds=1))
+
+
+def test_cvxpy_keeps_to_limits_without_a_solver_by_name() -> None:
+    known = theta(9)
+    found = solve(known.program, "cvxpy", Limits(seconds=60, iterations=100))
+    proved = bracket(known.program, found)
+    assert found.status is Status.OPTIMAL
+    assert proved.lower <= known.optimum <= proved.upper
+    assert solve(known.program, "cvxpy", Limits(iterations=2)).status is Status.ITERATION_LIMIT
 
 
 def test_limits_without_sense_are_refused() -> None:

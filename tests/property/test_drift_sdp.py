@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from lipcert import Ball, Box, Pair, Placement
 from lipcert.attacks.drift import DriftAttack
 from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.graph.semantics import Semantics
-from lipcert.methods.sdp import NAME, DriftSdp
+from lipcert.methods.sdp import NAME, DriftSdp, Searches, Told
 from lipcert.methods.sdp_facts import DriftFacts, drift_facts
 from lipcert.methods.twin import TwinBounds
 from lipcert.ops.add import Add
@@ -28,8 +29,11 @@ from lipcert.ops.sigmoid import Sigmoid
 from lipcert.ops.tanh import Tanh
 from lipcert.sdp import Chain
 from lipcert.sdp import search as lipschitz_search
-from lipcert.sdp.procedure import Forms, Products, search
+from lipcert.sdp.procedure import Course, Forms, Products, search
+from lipcert.sdp.procedure.interior import schur
 from lipcert.sdp.procedure.proof import Multipliers, holds
+from lipcert.sdp.procedure.scaled import Scaled
+from lipcert.sets.enclosure import Interval
 
 ACTIVATIONS: dict[str, Op] = {
     "relu": Relu(),
@@ -298,3 +302,90 @@ def test_an_interrupted_search_proves_what_it_has() -> None:
     proof = search(facts.known, Products(facts.drift, facts.drift), 1.0, 60.0, stop)
     assert proof.interrupted
     assert math.isfinite(proof.upper)
+
+
+def watched(pair: Pair, region: Ball, method: DriftSdp | None = None) -> list[tuple[str, int]]:
+    """Stages of a bound, and how much of it was done at each."""
+    stages = list[tuple[str, int]]()
+
+    def watch(stage: str, done: int, total: int) -> None:
+        assert 0 <= done <= total
+        stages.append((stage, done))
+
+    (method or DriftSdp()).certify(pair, region, Placement(), watch)
+    return [found for found in stages if found[0].startswith(NAME)]
+
+
+def test_it_is_told_which_input_and_between_which_numbers() -> None:
+    graph = dense(3, Relu())
+    stages = watched(Pair.of(graph, disturbed(graph, 0.05, 5)), Ball(normal(2, 4, seed=8), 0.5))
+    assert [done for _, done in stages] == sorted(done for _, done in stages)
+    for stage, _ in stages:
+        which, _, sides = stage.partition(": ")
+        assert which.startswith((f"{NAME} 1/2, ", f"{NAME} 2/2, "))
+        least, _, most = sides.partition(" to ")
+        assert math.isfinite(float(least))
+        assert math.isfinite(float(most))
+
+
+def test_one_interrupt_ends_the_searches_of_all_inputs() -> None:
+    graph = dense(3, Relu())
+    pair, stages = Pair.of(graph, disturbed(graph, 0.05, 5)), list[str]()
+
+    def watch(stage: str, _done: int, _total: int) -> None:
+        if stage.startswith(NAME):
+            stages.append(stage)
+            if len(stages) == 3:
+                signal.raise_signal(signal.SIGINT)
+
+    bounds = DriftSdp().certify(pair, Ball(normal(3, 4, seed=8), 0.5), Placement(), watch)
+    assert [stage.split(",")[0][-3:] for stage in stages] == ["1/3"] * 3 + ["2/3", "3/3"]
+    assert bounds.norm is not None
+    assert bool(bounds.norm.isfinite().all())
+
+
+def test_a_search_that_begins_where_another_was_ends_sooner_at_the_same_bound() -> None:
+    graph = dense(3, Relu())
+    facts = facts_of(Pair.of(graph, disturbed(graph, 0.05, 5)),
+                     Ball(normal(1, 4, seed=8), 0.5))  # fmt: skip
+    drift = facts.drift
+    whole = search(facts.known, Products(drift, drift), 1.0, 60.0, lambda _: None)
+    assert whole.course is not None
+    for output in range(len(drift.value)):
+        row = Forms(drift.value[output : output + 1], drift.error[output : output + 1])
+        steps = {"cold": 0, "warm": 0}
+
+        def bound(name: str, course: Course | None, goal: Products, steps: dict[str, int]) -> float:
+            def count(_progress: object) -> None:
+                steps[name] += 1
+
+            return search(facts.known, goal, 1.0, 60.0, count, course).upper
+
+        cold = bound("cold", None, Products(row, row), steps)
+        warm = bound("warm", whole.course, Products(row, row), steps)
+        assert warm == pytest.approx(cold, rel=3e-3)
+        assert steps["warm"] < steps["cold"]
+
+
+def test_nothing_is_searched_that_is_small_enough() -> None:
+    graph = dense(3, Relu())
+    facts = facts_of(Pair.of(graph, disturbed(graph, 0.05, 5)),
+                     Ball(normal(1, 4, seed=8), 0.5))  # fmt: skip
+    stages = set[str]()
+    told = Told(lambda stage, _done, _total: stages.add(stage.partition(":")[0]))
+    box = Interval(*(torch.full((1, 3), end, dtype=torch.float64) for end in (-9.0, 9.0)))
+    aim = {-1: np.full(3, 9.0), 1: np.array([9.0, 0.01, 9.0])}
+    Searches(facts, 60.0, told).bounds(box, aim)
+    assert stages == {f"{NAME}, norm", f"{NAME}, output 1"}
+
+
+def test_the_complement_is_that_of_the_matrices() -> None:
+    graph = dense(3, Relu())
+    facts = facts_of(Pair.of(graph, disturbed(graph, 0.05, 5)),
+                     Ball(normal(1, 4, seed=8), 0.5))  # fmt: skip
+    program = Scaled.of(facts.known, Products(facts.drift, facts.drift), 1.0)
+    half, other = (normal(program.order, program.order, seed=k).numpy() for k in (1, 2))
+    moments, inverse = half @ half.T, other @ other.T
+    matrices = [program.image(unit) for unit in np.eye(program.variables)]
+    wanted = np.array([[np.trace(a @ moments @ b @ inverse) for b in matrices] for a in matrices])
+    assert np.tril(schur(program, moments, inverse)) == pytest.approx(np.tril(wanted), rel=1e-9)

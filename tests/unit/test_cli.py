@@ -282,3 +282,13 @@ def test_check_answers_by_its_exit_status(inputs: Path, tmp_path: Path) -> None:
     text = (out / "certificate.json").read_text().replace('"norm": "inf"', '"norm": "2"')
     (out / "certificate.json").write_text(text)
     assert run("check", out).exit_code == 1
+
+
+def test_searches_have_a_limit_where_there_are_searches() -> None:
+    region = ("--inputs", f"{DIGITS / 'inputs.npz'}:x", "--eps", "0.01", "--norm", "2")
+    pair = (DIGITS / "model.onnx", DIGITS / "model.pruned.onnx")
+    made = run("certify", *pair, *region, "--method", "sdp", "--limit", "0", "--json")
+    assert made.exit_code == 0
+    refused = run("certify", *pair, *region, "--limit", "3")
+    assert refused.exit_code == 2
+    assert "only sdp does" in refused.output

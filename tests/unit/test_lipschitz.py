@@ -21,6 +21,7 @@ from lipcert.errors import BadInput, Unsound, UnsupportedOp
 from lipcert.graph.layer_graph import LayerGraph, Node
 from lipcert.lipschitz import Effort, LipschitzBound
 from lipcert.lipschitz.ascent import Ascent
+from lipcert.lipschitz.relaxations import lipsdp
 from lipcert.lipschitz.relaxations.product import Product
 from lipcert.lipschitz.slopes import everywhere
 from lipcert.numeric.norm import Norm
@@ -263,3 +264,17 @@ def test_a_second_interrupt_interrupts() -> None:
 def test_bad_usage(options: list[str]) -> None:
     shown = CliRunner().invoke(app, ["lipschitz", str(DIGITS / "model.onnx"), *options])
     assert shown.exit_code == 2
+
+
+def test_beyond_the_largest_search_its_start_is_proved(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [Linear(normal(20, 20, seed=k) / 4, normal(20)) for k in range(3)]
+    graph = chain((20,), lines[0], Relu(), lines[1], Relu(), lines[2])
+    effort = Effort(ascent=Ascent(steps=20, starts=4))
+    best = lipcert.lipschitz(graph, effort=effort)
+    monkeypatch.setattr(lipsdp, "LARGEST", 50)
+    start = lipcert.lipschitz(graph, effort=effort)
+    assert start.observed <= best.upper < start.upper
+    assert start.method == "LipSDP"
+    assert start.gap_to_relaxation is None
+    monkeypatch.setattr(lipsdp, "STARTED", 50)
+    assert "LipSDP" not in lipcert.lipschitz(graph, effort=effort).proofs

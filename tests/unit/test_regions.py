@@ -11,7 +11,7 @@ from torch import Tensor
 from lipcert.errors import BadInput
 from lipcert.numeric.placement import Placement
 from lipcert.ops.functional import Functional
-from lipcert.sets.region import Ball, Box, Grid, Region
+from lipcert.sets.region import Ball, Box, Grid, Inputs, Region
 from lipcert.walk.support import Support
 from lipcert.walk.table import Rows
 
@@ -62,6 +62,40 @@ def test_ball_members_are_members_exactly(eps: float) -> None:
         assert bool(((points >= 0) & (points <= 1)).all())
         for point, row in zip(points, rows.tolist(), strict=True):
             assert square_distance(point, centre[row]) <= Fraction(eps) ** 2
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        centres(5, 3, 4).numpy(),
+        centres(5, 3, 4).numpy().astype(np.float32),
+        centres(5, 3, 4).float(),
+        centres(5, 3, 4).tolist(),
+    ],
+)
+def test_a_ball_is_made_of_any_array(given: Inputs) -> None:
+    ball, around = Ball(given, 0.1), Ball.around(given, 0.1)
+    assert ball.centre.dtype == torch.float64
+    assert torch.equal(ball.centre, around.centre)
+    assert torch.equal(ball.hull.upper, around.hull.upper)
+    assert (ball.batch, ball.part(slice(1, 2)).batch) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("centre", "radius", "clip", "message"),
+    [
+        ([[0.0], [math.nan]], 0.1, None, "row 1 has NaN"),
+        ([[0.0]], -0.1, None, "not negative"),
+        ([[0.0]], math.nan, None, "must be finite"),
+        ([0.0], 0.1, None, "batch"),
+        ([[0.0], [2.0]], 0.1, (0.0, 1.0), "row 1 lies outside"),
+    ],
+)
+def test_a_ball_refuses_what_it_cannot_be(
+    centre: object, radius: float, clip: tuple[float, float] | None, message: str
+) -> None:
+    with pytest.raises(BadInput, match=message):
+        Ball(centre, radius, clip)
 
 
 def test_grid_members_lie_on_the_grid() -> None:

@@ -8,12 +8,15 @@ import torch
 
 from lipcert.lipschitz.relaxation import Multipliers, Proved, Relaxation, Task
 from lipcert.numeric.norm import Norm
+from lipcert.ops.conv import Conv
 from lipcert.ops.kinds import Coupled
 from lipcert.report.number import above, below
 from lipcert.sdp import Chain, LipschitzProof, Progress, search
 from lipcert.sets.enclosure import Interval
 
-LARGEST = 6000  # inputs, neurons and outputs together
+LARGEST = 6000  # inputs, neurons and outputs together, for a search
+STARTED = 12000  # likewise where the multipliers that a search begins with are proved
+CUBES = 6e10  # of their layers' sizes, summed: about a minute's work
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,10 @@ class LipSdp(Relaxation):
 
     def prove(self, task: Task) -> Proved | None:
         """Verified after the search, apart from how the multipliers were found."""
-        nodes = task.graph.nodes
-        counted = (nodes[0], nodes[-1], *(n for n in nodes if n.name in task.slopes))
-        coupled = any(isinstance(node.op, Coupled) for node in nodes)
-        if coupled or sum(torch.Size(node.shape).numel() for node in counted) > LARGEST:
+        limit = _limit(task)
+        if limit is None:
             return None
-        found = [_row(task, row) for row in range(task.rows)]
+        found = [_row(task, row, limit) for row in range(task.rows)]
         upper, lower, inflation = (
             torch.tensor([getattr(proof, name) for _, proof in found], dtype=torch.float64)
             for name in ("upper", "relaxation_lower", "inflation")
@@ -38,7 +39,21 @@ class LipSdp(Relaxation):
         return Proved(upper, lower, inflation, _multipliers(found))
 
 
-def _row(task: Task, row: int) -> tuple[Chain, LipschitzProof]:
+def _limit(task: Task) -> float | None:
+    """Seconds of a search, none for a dense network of many neurons; None where nothing fits."""
+    nodes = task.graph.nodes
+    counted = (nodes[0], nodes[-1], *(n for n in nodes if n.name in task.slopes))
+    if any(isinstance(node.op, Coupled) for node in nodes):
+        return None
+    sizes = [torch.Size(node.shape).numel() for node in counted]
+    if sum(sizes) <= LARGEST:
+        return task.limit_seconds
+    fits = sum(sizes) <= STARTED and sum(size**3 for size in sizes) <= CUBES
+    dense = not any(isinstance(node.op, Conv) for node in nodes)
+    return 0.0 if fits and dense else None
+
+
+def _row(task: Task, row: int, limit: float) -> tuple[Chain, LipschitzProof]:
     """One region's proof."""
     sectors = {
         name: Interval(sector.lower[row : row + 1], sector.upper[row : row + 1])
@@ -51,7 +66,7 @@ def _row(task: Task, row: int) -> tuple[Chain, LipschitzProof]:
         gap = f", gap {progress.gap:.2%}" if math.isfinite(progress.gap) else ""
         task.searching(f"LipSDP, {progress.stage}: {sides}{gap}", row, task.rows)
 
-    return chain, search(chain, told, task.limit_seconds)
+    return chain, search(chain, told, limit)
 
 
 def _multipliers(found: list[tuple[Chain, LipschitzProof]]) -> tuple[Multipliers, ...]:

@@ -3,6 +3,17 @@
 from lipcert.sdp.procedure.forms import Forms
 from lipcert.sdp.procedure.known import Known, Products, Stage
 from lipcert.sdp.procedure.proof import Multipliers
-from lipcert.sdp.procedure.search import Progress, Proof, search
+from lipcert.sdp.procedure.search import GAP, Course, Progress, Proof, search
 
-__all__ = ["Forms", "Known", "Multipliers", "Products", "Progress", "Proof", "Stage", "search"]
+__all__ = [
+    "GAP",
+    "Course",
+    "Forms",
+    "Known",
+    "Multipliers",
+    "Products",
+    "Progress",
+    "Proof",
+    "Stage",
+    "search",
+]

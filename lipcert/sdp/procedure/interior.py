@@ -16,10 +16,12 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve, cholesky, eigvalsh, solve_triangular
 
 from lipcert.sdp.maps import Array
-from lipcert.sdp.procedure.scaled import Scaled, start
+from lipcert.sdp.procedure.scaled import Scaled, start, with_goal
 
 STEPS = 80
 FIRST, SECOND = 0.95, 0.9  # share of the way to the boundary, of predictor and corrector
+BLOCK = 192  # rows of the Schur complement at a time
+CLOSE = 0.9  # of the largest t that another goal's multipliers allow
 LIFTS = (0.0, 1e-14, 1e-12, 1e-10, 1e-8)
 
 Solve = Callable[[Array], Array]
@@ -31,10 +33,16 @@ class Iterate:
 
     By weak duality t is at most X_00 where the moments meet their equations; what they miss them
     by is weighed with the present point, so that `most` settles with it.
+
+    Args:
+        point: the variables.
+        most: in float64 arithmetic.
+        moments: X, and x of the variables: where a search for another goal can begin.
     """
 
     point: Array
     most: float
+    moments: tuple[Array, Array]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,14 +73,20 @@ class _Step:
     own: Array
 
 
-def iterates(program: Scaled) -> Iterator[Iterate]:
-    """Points of growing t, from a start that is always there, until rounding ends the search."""
-    here = _first(program)
+def iterates(program: Scaled, near: Iterate | None = None) -> Iterator[Iterate]:
+    """Points of growing t until rounding ends the search.
+
+    Args:
+        program: to be solved.
+        near: half way to another goal's optimum; by default a start that is always there.
+    """
+    here = _beside(program, near) or _first(program)
     goal = np.zeros(program.variables)
     goal[0] = 1
     for _ in range(STEPS):
         left = goal - (program.against(here.moments) - here.own)
-        yield Iterate(here.point, float(here.moments[0, 0] + abs(left) @ here.point))
+        most = float(here.moments[0, 0] + abs(left) @ here.point)
+        yield Iterate(here.point, most, (here.moments, here.own))
         solve = _solver(program, here)
         found = None if solve is None else _advanced(program, here, goal, solve)
         if found is None:
@@ -88,6 +102,16 @@ def _first(program: Scaled) -> _Pair:
     inverse = _inverse(root)
     size = float(program.against(inverse)[0])
     return _Pair(point, slack, root, inverse, inverse / size, 1 / (point * size))
+
+
+def _beside(program: Scaled, near: Iterate | None) -> _Pair | None:
+    """Where the search for another goal was, at this goal."""
+    point = None if near is None else with_goal(program, near.point, CLOSE)
+    if near is None or point is None:
+        return None
+    slack = program.slack(point)
+    root = cholesky(slack, lower=True)
+    return _Pair(point, slack, root, _inverse(root), *near.moments)
 
 
 def _advanced(program: Scaled, here: _Pair, goal: Array, solve: Solve) -> _Pair | None:
@@ -156,29 +180,41 @@ def _solver(program: Scaled, here: _Pair) -> Solve | None:
 
 
 def schur(program: Scaled, moments: Array, inverse: Array) -> Array:
-    """tr(A_i X A_j Z^{-1}) for all pairs of variables, A_i the symmetrised products."""
+    """tr(A_i X A_j Z^{-1}) for all pairs of variables i >= j, A_i the symmetrised products."""
     F, G = program.first, program.second
     A, B = F @ moments, G @ moments
     C, D = F @ inverse, G @ inverse
-    mixed, other = A @ G.T, C @ G.T
-    rows = mixed.T * other + mixed * other.T
-    rows += (B @ G.T) * (C @ F.T)
-    rows += (A @ F.T) * (D @ G.T)
-    rows = (rows + rows.T) / 8
     inner = slice(1, 1 + program.inputs)
     ball = A[:, 0] * D[:, 0] + B[:, 0] * C[:, 0]
     ball -= (A[:, inner] * D[:, inner] + B[:, inner] * C[:, inner]).sum(1)
     ball /= 2
-    goals = program.goals
-    matrix = np.empty((program.variables, program.variables))
-    matrix[2:, 2:] = rows[goals:, goals:]
-    matrix[0, 0] = rows[:goals, :goals].sum()
-    matrix[2:, 0] = matrix[0, 2:] = rows[goals:, :goals].sum(1)
-    matrix[2:, 1] = matrix[1, 2:] = ball[goals:]
-    matrix[1, 0] = matrix[0, 1] = ball[:goals].sum()
+    goals, size = program.goals, len(F)
+    matrix = np.zeros((program.variables, program.variables))
+    own = _paired((F, G), (A, B, C, D), slice(0, goals), slice(0, goals))
+    matrix[0, 0] = own.sum()
+    for first in range(goals, size, BLOCK):
+        rows = slice(first, min(first + BLOCK, size))
+        place = slice(rows.start - goals + 2, rows.stop - goals + 2)
+        matrix[place, 0] = _paired((F, G), (A, B, C, D), rows, slice(0, goals)).sum(1)
+        columns = slice(goals, rows.stop)
+        matrix[place, 2 : place.stop] = _paired((F, G), (A, B, C, D), rows, columns)
+    matrix[2:, 1] = ball[goals:]
+    matrix[1, 0] = ball[:goals].sum()
     corner = moments[0, 0] * inverse[0, 0] - 2 * moments[0, inner] @ inverse[0, inner]
     matrix[1, 1] = corner + (moments[inner, inner] * inverse[inner, inner]).sum()
     return matrix
+
+
+def _paired(
+    forms: tuple[Array, Array], images: tuple[Array, Array, Array, Array], i: slice, j: slice
+) -> Array:
+    """Of products i with products j; images are those of both forms under X and under Z^{-1}."""
+    (F, G), (A, B, C, D) = forms, images
+    found = (A[i] @ G[j].T) * (D[i] @ F[j].T)
+    found += (B[i] @ F[j].T) * (C[i] @ G[j].T)
+    found += (B[i] @ G[j].T) * (C[i] @ F[j].T)
+    found += (A[i] @ F[j].T) * (D[i] @ G[j].T)
+    return found / 4
 
 
 def _lengths(here: _Pair, step: _Step, share: float) -> tuple[float, float] | None:

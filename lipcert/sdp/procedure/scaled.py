@@ -6,7 +6,8 @@ with symmetrised products and $G$ the goal's matrix; the bound is 1 / t. Every c
 by its unit and every product by its size; an input wider than what reads it is rotated.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, cholesky, eigvalsh, solve_triangular
@@ -35,6 +36,8 @@ class Scaled:
         sizes: what the known products were divided by, half of it from each of their forms.
         unit: the goal's value that t = 1 stands for.
         stages: in these columns.
+        units: of the coordinates.
+        turn: input directions that are kept, as columns; None for all coordinates.
     """
 
     first: Array
@@ -45,6 +48,8 @@ class Scaled:
     sizes: Array
     unit: float
     stages: tuple[Stage, ...]
+    units: Array
+    turn: Array | None
 
     @classmethod
     def of(cls, known: Known, goal: Products, unit: float) -> "Scaled":
@@ -54,23 +59,27 @@ class Scaled:
         forms = [part.value * units for part in (goal.first, known.products.first)]
         others = [part.value * units for part in (goal.second, known.products.second)]
         first, second = np.concatenate(forms), np.concatenate(others)
-        first, second, inputs = _rotated(first, second, known.inputs)
+        turn = _turn(first, second, known.inputs)
+        inputs = known.inputs if turn is None else turn.shape[1]
         saved = known.inputs - inputs
         length = np.sqrt(np.append(np.full(goal.count, unit), known.sizes))[:, None]
         stages = tuple(
             Stage(s.rows, slice(s.columns.start - saved, s.columns.stop - saved))
             for s in known.stages
         )
-        return cls(
-            first / length,
-            second / length,
-            goal.count,
-            inputs,
-            known.radius,
-            known.sizes,
-            unit,
-            stages,
+        first, second = (_turned(part, turn) / length for part in (first, second))
+        sizes = (goal.count, inputs, known.radius, known.sizes, unit)
+        return cls(first, second, *sizes, stages, units, turn)
+
+    def aimed(self, goal: Products, unit: float) -> "Scaled":
+        """At another goal, in the same coordinates; it must read no input direction beyond them."""
+        first, second = (
+            np.concatenate(
+                [_turned(part.value * self.units, self.turn) / math.sqrt(unit), own[self.goals :]]
+            )
+            for part, own in ((goal.first, self.first), (goal.second, self.second))
         )
+        return replace(self, first=first, second=second, goals=goal.count, unit=unit)
 
     @property
     def order(self) -> int:
@@ -150,13 +159,24 @@ def start(program: Scaled) -> Array:
             break
         share *= SHRINK
         before, root = root, _with_rest(program, point, rest, share)
-    if root is None:
+    found = with_goal(program, point, HALF)
+    if found is None:
         raise np.linalg.LinAlgError("no point strictly inside was found")
+    return found
+
+
+def with_goal(program: Scaled, point: Array, share: float) -> Array | None:
+    """A point with a share of the largest t that Z allows; None where there is none."""
+    point = point.copy()
+    point[0] = 0.0
+    root = _root(program.slack(point))
+    if root is None:
+        return None
     unit = np.zeros(program.variables)
     unit[0] = 1
     goal = solve_triangular(root, program.image(unit), lower=True)
     goal = solve_triangular(root, goal.T, lower=True)
-    point[0] = HALF / max(float(eigvalsh((goal + goal.T) / 2)[-1]), 1e-300)
+    point[0] = share / max(float(eigvalsh((goal + goal.T) / 2)[-1]), 1e-300)
     return point
 
 
@@ -174,14 +194,18 @@ def _root(matrix: Array) -> Array | None:
         return None
 
 
-def _rotated(first: Array, second: Array, inputs: int) -> tuple[Array, Array, int]:
-    """Forms whose input columns are fewer, where few directions of the input are read."""
+def _turn(first: Array, second: Array, inputs: int) -> Array | None:
+    """Directions of the input that are read, where they are few."""
     inner = slice(1, 1 + inputs)
     gram = first[:, inner].T @ first[:, inner] + second[:, inner].T @ second[:, inner]
     weight, directions = np.linalg.eigh(gram)
     keep = weight > NEGLIGIBLE * weight[-1]
-    if not keep.any() or keep.all():
-        return first, second, inputs
-    turn = directions[:, keep]
-    found = [np.hstack([p[:, :1], p[:, inner] @ turn, p[:, 1 + inputs :]]) for p in (first, second)]
-    return found[0], found[1], int(keep.sum())
+    return directions[:, keep] if keep.any() and not keep.all() else None
+
+
+def _turned(form: Array, turn: Array | None) -> Array:
+    """In coordinates along the directions that are kept."""
+    if turn is None:
+        return form
+    inputs = len(turn)
+    return np.hstack([form[:, :1], form[:, 1 : 1 + inputs] @ turn, form[:, 1 + inputs :]])
