@@ -138,9 +138,12 @@ def parts_of(
     }
 
 
-def bounds_of(parts: Mapping[Role, Part], asked: "Asked") -> dict[Role, LipschitzBound]:
-    """Of all parts; a difference has no more than both of its networks together."""
-    found: dict[Role, LipschitzBound] = {role: _bound(p, asked) for role, p in parts.items()}
+def bounds_of(
+    parts: Mapping[Role, Part], asked: "Asked", given: Mapping[Role, LipschitzBound] | None = None
+) -> dict[Role, LipschitzBound]:
+    """Of all parts but those given; a difference has no more than both of its networks together."""
+    found = dict(given or {})
+    found |= {role: _bound(part, asked) for role, part in parts.items() if role not in found}
     if "difference" in found:
         last, both = found["difference"], (found["original"], found["compressed"])
         total = up(both[0].upper_per_region + both[1].upper_per_region)

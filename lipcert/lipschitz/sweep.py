@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from onnx import ModelProto
 
 from lipcert.attacks.drift import DriftAttack
+from lipcert.certificate.lipschitz import Role
 from lipcert.certify import certify, load_pair
 from lipcert.compress.codes import closest_scale, coded
 from lipcert.compress.layers import Layer, layers_of
@@ -17,8 +18,8 @@ from lipcert.compress.prune import sparse
 from lipcert.compress.quantize import opened, quantised, written
 from lipcert.errors import UnsupportedOp
 from lipcert.graph.pair import Pair
-from lipcert.lipschitz.bound import PairBounds
-from lipcert.lipschitz.prove import Effort, lipschitz
+from lipcert.lipschitz.bound import LipschitzBound, PairBounds
+from lipcert.lipschitz.prove import Asked, Effort, bounds_of, parts_of
 from lipcert.numeric.norm import Norm
 from lipcert.sets.region import Region
 from lipcert.walk.interrupt import noted
@@ -162,7 +163,8 @@ def sweep(
 
             watch(what, done, total)
             pair = load_pair(path, written(model, Path(scratch) / f"{change}{amount:g}.onnx"))
-            found.append(_variant((change, amount), pair, asked, told))
+            bounds = _constants(pair, asked, found[0].bounds if found else None, told)
+            found.append(Variant(change, amount, bounds, _drift(pair, asked, told)))
             if interrupt.pressed:
                 break
     return Sweep(path, asked.norm, asked.region, tuple(found))
@@ -188,15 +190,24 @@ def _models(path: Path, amounts: Amounts) -> Iterator[tuple[str, float, ModelPro
         yield "zeros", share, sparse(model, tensors, share)
 
 
-def _variant(which: tuple[str, float], pair: Pair, asked: Swept, watch: Watch) -> Variant:
-    bounds = lipschitz(pair, norm=asked.norm, region=asked.region, effort=asked.effort, watch=watch)
-    drift = None
-    if asked.region is not None:
-        made = certify(pair, asked.region, attack=asked.attack, watch=watch)
-        seen = made.observed_drift
-        assert seen is not None
-        drift = float(made.max_drift.max()), float(seen.max())
-    return Variant(which[0], which[1], bounds, drift)
+def _constants(pair: Pair, asked: Swept, earlier: PairBounds | None, watch: Watch) -> PairBounds:
+    """Of a variant; those of the original are all variants'."""
+    with noted() as interrupt:
+        task = Asked(asked.norm, asked.region, asked.effort, watch, interrupt)
+        given: dict[Role, LipschitzBound] = (
+            {} if earlier is None else {"original": earlier.original}
+        )
+        return PairBounds(**bounds_of(parts_of(pair, None, task), task, given))
+
+
+def _drift(pair: Pair, asked: Swept, watch: Watch) -> tuple[float, float] | None:
+    """Largest over outputs and rows, proved and seen, where there is a region."""
+    if asked.region is None:
+        return None
+    made = certify(pair, asked.region, attack=asked.attack, watch=watch)
+    seen = made.observed_drift
+    assert seen is not None
+    return float(made.max_drift.max()), float(seen.max())
 
 
 def _known(value: str | float) -> str | float | None:

@@ -105,6 +105,12 @@ def test_compression_moves_what_it_must(model: Path, tmp_path: Path) -> None:
         assert part.height < picture.height
 
 
+def test_the_original_is_bounded_once(model: Path) -> None:
+    made = sweep(model, Swept(effort=QUICK), FEW)
+    assert len({id(variant.bounds.original) for variant in made.variants}) == 1
+    assert len({id(variant.bounds.compressed) for variant in made.variants}) == len(made.variants)
+
+
 def test_nothing_to_compress_is_said(model: Path, tmp_path: Path) -> None:
     bare = onnx.load(model)
     kept = helper.make_graph(
