@@ -5,7 +5,8 @@ import io
 import tokenize
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parents[2] / "lipcert" / "check"
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER, GUIDE = ROOT / "lipcert" / "check", ROOT / "docs" / "tutorials" / "auditor.md"
 SPACE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
          tokenize.ENDMARKER}  # fmt: skip
 CHAPTERS = {  # what an auditor reads, and the most lines of code of it
@@ -45,3 +46,10 @@ def test_the_checker_can_be_read() -> None:
     for chapter, (names, most) in CHAPTERS.items():
         assert sum(counts.pop(name) for name in names) <= most, chapter
     assert not counts
+
+
+def test_auditors_are_told_what_to_read() -> None:
+    told = GUIDE.read_text(encoding="utf-8")
+    for chapter, (names, most) in CHAPTERS.items():
+        files = ", ".join(f"`{name[:-3]}`" for name in sorted(names) if name[0] != "_")
+        assert f"| {chapter} | {files} | {most} |" in told
