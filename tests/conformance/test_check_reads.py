@@ -78,6 +78,25 @@ def test_what_may_be_misread_is_refused(onnx_file: Callable[..., Path], case: Ca
         read(path.read_bytes())
 
 
+def test_files_that_runtimes_read_otherwise() -> None:
+    """An attribute that is given twice; a tensor without a name is none."""
+    twice = one("LeakyRelu", alpha=0.5)
+    twice[0].attribute.append(helper.make_attribute("alpha", 0.1))
+    nameless = [helper.make_node("Clip", ["x", "", "high"], ["y"])]
+    stored = [numpy_helper.from_array(np.float32(v), k) for k, v in (("", 0.5), ("high", 2.0))]
+    ends = [helper.make_tensor_value_info(k, 1, ["n", 1]) for k in "xy"]
+    models = [
+        helper.make_model(
+            helper.make_graph(nodes, "graph", ends[:1], ends[1:], tensors),
+            opset_imports=[helper.make_opsetid("", 15)],
+        ).SerializeToString()
+        for nodes, tensors in ((twice, []), (nameless, stored))
+    ]
+    with pytest.raises(CannotCheckError, match="attributes"):
+        read(models[0])
+    assert evaluated(read(models[1]), np.full((1, 1), -1.0))[1] < 0
+
+
 def test_numbers_that_are_not_given_are_float32() -> None:
     """So are those of an operator's definition."""
     for node, tensors in (
