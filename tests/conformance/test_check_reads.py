@@ -66,6 +66,8 @@ MISREAD = [  # what a reader may take for something else
                                             pads=[1, 1, 1, 1])),
     Case("dilated pads of a runtime's own", one("MaxPool", kernel_shape=[3, 3], dilations=[2, 2],
                                                 auto_pad="SAME_UPPER")),
+    Case("pads of less than nothing", one("Conv", "w", auto_pad="SAME_UPPER", strides=[6, 6]),
+         {"w": rand(2, 2, 1, 1)}, ("N", 2, 6, 6)),
     Case("mean with pads that count for nothing",
          one("AveragePool", kernel_shape=[3, 3], auto_pad="VALID", pads=[1, 1, 1, 1])),
 ]  # fmt: skip
