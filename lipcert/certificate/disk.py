@@ -1,5 +1,6 @@
 """On disk: `certificate.json` and `arrays.npz`, `lipschitz.json` and `lipschitz.npz`."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ CONSTANTS, CONSTANT_ARRAYS = "lipschitz.json", "lipschitz.npz"
 Kind = TypeVar("Kind", Document, LipschitzDocument)
 Arrays = dict[str, np.ndarray]
 LARGEST = 2**30  # bytes of either file
+UNPACKED = 2**32  # bytes of all arrays
 WHOLE = 2**53  # float64 holds every integer up to this
 DTYPES = ("<f4", "<f8", "<i8", "|u1")
 
@@ -103,7 +105,8 @@ def _read(place: Path, archive: Path, kind: type[Kind]) -> tuple[Kind, Arrays]:
     try:
         if max(place.stat().st_size, archive.stat().st_size) > LARGEST:
             raise BadFile(f"{place}: more than {LARGEST} bytes")
-        document = kind.model_validate_json(place.read_bytes())
+        document = kind.model_validate_json(data := place.read_bytes())
+        json.loads(data, object_pairs_hook=_unique)
         return document, _arrays(archive, document.arrays)
     except ValidationError as error:
         first = error.errors()[0]
@@ -113,11 +116,19 @@ def _read(place: Path, archive: Path, kind: type[Kind]) -> tuple[Kind, Arrays]:
         raise BadFile(f"{place}: cannot be read ({error})") from error
 
 
+def _unique(pairs: list[tuple[str, object]]) -> None:
+    """Refuse names that are given twice: readers differ in which value they take."""
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("one name twice")
+
+
 def _arrays(path: Path, facts: Mapping[str, ArrayFacts]) -> Arrays:
     """Exactly the arrays that are listed, each with the listed hash."""
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         if set(archive.files) != set(facts):
             raise BadFile(f"{path}: does not hold the arrays that the certificate lists")
+        if sum(entry.file_size for entry in archive.zip.infolist()) > UNPACKED:
+            raise BadFile(f"{path}: more than {UNPACKED} bytes when unpacked")
         arrays: Arrays = {}
         for name, expected in facts.items():
             arrays[name] = array = archive[name]

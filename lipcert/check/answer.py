@@ -26,7 +26,7 @@ UNCHECKED = (
     "result.method, result.aligned, result.budget, result.drift_by, result.runtime, "
     "result.observed_runtime, result.counterexamples.runtime, assumptions, "
     "limits, and the provenance but for the SHA-256 of the files; of Lipschitz constants also "
-    "method, gap_to_relaxation, inflation, jumps, upper_by_method"
+    "source, content_sha256, method, gap_to_relaxation, inflation, jumps, upper_by_method"
 )
 """The maker's word: digest and signature cover it, no bound rests on it."""
 

@@ -32,15 +32,16 @@ class Regions:
         if isinstance(claim, BallRegion):
             return cls.balls(claim, arrays[claim.centre])
         if isinstance(claim, BoxRegion):
-            made, step = cls(arrays[claim.lower], arrays[claim.upper]), 0.0
+            first, last = arrays[claim.lower], arrays[claim.upper]
+            made, unit, fine = cls(first, last), 1.0, True
         else:
-            ends, step = (arrays[claim.first], arrays[claim.last]), claim.step
-            made = cls(down(ends[0] * step), up(ends[1] * step), step)
-        fine = made.upper.shape == made.lower.shape and len(made.lower) == claim.batch > 0
-        fine = fine and (made.lower <= made.upper).all() and step >= 0
-        radius = float((made.upper - made.lower).max()) / 2
-        if not fine or abs(claim.radius - radius) > 1e-12 * max(radius, np.abs(made.upper).max()):
-            raise ValueError("regions that are empty, or not as large as claimed")
+            first, last, unit = arrays[claim.first], arrays[claim.last], claim.step
+            made = cls(down(first * unit), up(last * unit), unit)
+            fine = unit > 0 and all((np.round(end) == end).all() for end in (first, last))
+        fine &= first.shape == last.shape and len(first) == claim.batch > 0
+        radius = float((last - first).max()) * unit / 2
+        fine &= abs(claim.radius - radius) <= 1e-9 * max(radius, made.step or 0.0)
+        hold(fine and (first <= last).all(), "regions that are empty, or not as large as claimed")
         return made
 
     @classmethod

@@ -31,13 +31,9 @@ def quantise(net: Reader, x: Step, scale: Array, zero: Array | None = None) -> C
 
 def idle(act: Scalar | None, low: float, high: float) -> bool:
     """Whether an activation only does what a quantiser's saturation between these does too."""
-    return (
-        isinstance(act, Activation)
-        and act.scale is None
-        and not np.any(act.below)
-        and act.low <= low
-        and act.high >= high
-    )
+    if not isinstance(act, Activation):
+        return False
+    return act.scale is None and not np.any(act.below) and act.low <= low and act.high >= high
 
 
 def dequantise(net: Reader, x: Any, scale: Array, zero: Array | None = None) -> Any:
@@ -53,7 +49,7 @@ def dequantise(net: Reader, x: Any, scale: Array, zero: Array | None = None) -> 
     need(exact and scale.dtype == np.float32, "codes of more than 29 bits, or other scales")
     if x.dtype.name in CODES:
         low, high = CODES[x.dtype.name]
-        net.steps.stored = max(net.steps.stored, 2 * (high - low) * float(scale.max()))
+        net.steps.stored = max(net.steps.stored, 2 * (high - low) * float(np.abs(scale).max()))
     return whole * scale.astype(float).reshape(places)
 
 

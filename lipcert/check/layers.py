@@ -56,7 +56,9 @@ def windows(net: Reader, shape: Sequence[int], kernel: Sequence[int]) -> tuple[A
     spans = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
     if how in (b"SAME_UPPER", b"SAME_LOWER") and {*dilations} == {1}:
         sizes = zip(spans, shape[1:], strides, strict=True)
-        total = [max(0, span + (-(-n // s) - 1) * s - n) for span, n, s in sizes]
+        exact = [span + (-(-n // s) - 1) * s - n for span, n, s in sizes]
+        need(min([0, *exact]) >= -1, "padding by itself, of less than nothing")
+        total = [max(0, n) for n in exact]
         less, more = [n // 2 for n in total], [n - n // 2 for n in total]
         pads = less + more if how == b"SAME_UPPER" else more + less
     else:

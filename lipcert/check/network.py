@@ -35,7 +35,7 @@ def read(data: bytes) -> Steps:
     need(kind.elem_type in (1, 11) and min(shape, default=0) > 0, "an input of no known shape")
     steps = Steps({INPUT: (start := Step(INPUT, (), shape, (), np.zeros(1), None))})
     steps.double = kind.elem_type == 11
-    net = Reader({"": None} | stored | {source.name: start}, steps, opsets[0])
+    net = Reader(stored | {source.name: start, "": None}, steps, opsets[0])
     for node in graph.node:
         net.read(node, layers.RULES | codes.RULES | named.RULES)
     last = list(net.steps.values())[-1]

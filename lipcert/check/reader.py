@@ -84,6 +84,7 @@ class Reader:
         """One node; inputs and attributes that its rule does not take are refused."""
         self.name, given = node.output[0], [self.known[name] for name in node.input]
         self.left = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        need(len(self.left) == len(node.attribute), "two attributes of one name")
         need(not self.steps.softmax, "values that are computed from a softmax")
         if all(isinstance(v, np.ndarray | None) for v in given) and exact(kind, given):
             made = computed(node, given, self.opset)

@@ -136,6 +136,22 @@ def test_constant_codes_beside_ties(
         assert (seen <= bounds.upper.numpy()).all()
 
 
+def test_constant_codes_of_a_scale_below_zero(tmp_path: Path, runtime: Runtime) -> None:
+    """The kernel adds them raw, so that their scale's size is what is rounded."""
+    tensors = {"sa": np.float32(0.05), "za": np.uint8(128), "b": np.full(256, 200, np.uint8),
+               "sb": np.float32(-3.7e5), "zb": np.uint8(200), "sc": np.float32(0.07),
+               "zc": np.uint8(100)}  # fmt: skip
+    nodes = [
+        *chain(("QuantizeLinear", "x sa za", "a")),
+        helper.make_node("QLinearAdd", ["a", "sa", "za", "b", "sb", "zb", "sc", "zc"], ["c"],
+                         domain="com.microsoft"),
+        helper.make_node("DequantizeLinear", ["c", "sc", "zc"], ["y"]),
+    ]  # fmt: skip
+    path = saved(tmp_path / "negative.onnx", nodes, tensors, 256)
+    inputs = ((np.arange(256) - 128) * 0.05).astype(np.float32)[None]
+    assert_inside(path, inputs, runtime(path, inputs))
+
+
 def saved(path: Path, nodes: Sequence[object], tensors: dict[str, np.ndarray], size: int) -> Path:
     ends = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", size]),
             helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]  # fmt: skip

@@ -66,6 +66,8 @@ MISREAD = [  # what a reader may take for something else
                                             pads=[1, 1, 1, 1])),
     Case("dilated pads of a runtime's own", one("MaxPool", kernel_shape=[3, 3], dilations=[2, 2],
                                                 auto_pad="SAME_UPPER")),
+    Case("pads of less than nothing", one("Conv", "w", auto_pad="SAME_UPPER", strides=[6, 6]),
+         {"w": rand(2, 2, 1, 1)}, ("N", 2, 6, 6)),
     Case("mean with pads that count for nothing",
          one("AveragePool", kernel_shape=[3, 3], auto_pad="VALID", pads=[1, 1, 1, 1])),
 ]  # fmt: skip
@@ -76,6 +78,25 @@ def test_what_may_be_misread_is_refused(onnx_file: Callable[..., Path], case: Ca
     path = onnx_file(case.nodes, case.tensors, case.shape, opset=case.opset)
     with pytest.raises(CannotCheckError):
         read(path.read_bytes())
+
+
+def test_files_that_runtimes_read_otherwise() -> None:
+    """An attribute that is given twice; a tensor without a name is none."""
+    twice = one("LeakyRelu", alpha=0.5)
+    twice[0].attribute.append(helper.make_attribute("alpha", 0.1))
+    nameless = [helper.make_node("Clip", ["x", "", "high"], ["y"])]
+    stored = [numpy_helper.from_array(np.float32(v), k) for k, v in (("", 0.5), ("high", 2.0))]
+    ends = [helper.make_tensor_value_info(k, 1, ["n", 1]) for k in "xy"]
+    models = [
+        helper.make_model(
+            helper.make_graph(nodes, "graph", ends[:1], ends[1:], tensors),
+            opset_imports=[helper.make_opsetid("", 15)],
+        ).SerializeToString()
+        for nodes, tensors in ((twice, []), (nameless, stored))
+    ]
+    with pytest.raises(CannotCheckError, match="attributes"):
+        read(models[0])
+    assert evaluated(read(models[1]), np.full((1, 1), -1.0))[1] < 0
 
 
 def test_numbers_that_are_not_given_are_float32() -> None:
