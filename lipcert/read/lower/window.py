@@ -43,6 +43,11 @@ class Window:
         """Entries from the first tap to the last."""
         return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
+    def missing(self, sizes: Sizes) -> Sizes:
+        """How many entries an axis lacks for ceil(size / stride) windows; below zero: has over."""
+        axes = zip(sizes, self.stride, self.reach(), strict=True)
+        return tuple((-(-size // step) - 1) * step + reach - size for size, step, reach in axes)
+
     def outputs(self, sizes: Sizes) -> Sizes:
         """Windows per axis over a map of these sizes.
 
@@ -95,8 +100,7 @@ def same_padding(window: Window, sizes: Sizes, upper: bool) -> Window:
     """
     before: list[int] = []
     after: list[int] = []
-    for size, step, reach in zip(sizes, window.stride, window.reach(), strict=True):
-        total = max((-(-size // step) - 1) * step + reach - size, 0)
+    for total in (max(lacks, 0) for lacks in window.missing(sizes)):
         front = total // 2 if upper else total - total // 2
         before.append(front)
         after.append(total - front)

@@ -69,7 +69,12 @@ def batch_normalization(view: View) -> Node:
 
 
 def window_of(view: View, kernel: tuple[int, ...], sizes: tuple[int, ...]) -> Window:
-    """The window that the attributes of a convolution or pooling describe."""
+    """The window that the attributes of a convolution or pooling describe.
+
+    Raises:
+        UnsupportedOp: SAME where ONNX Runtime does otherwise than the standard: it overlooks the
+            dilations of a pool, and crops in front where strides leave entries over.
+    """
     rank = len(kernel)
     if rank != len(sizes):
         raise BadFile(f"a kernel over {rank} axes does not slide over {len(sizes)}")
@@ -88,6 +93,10 @@ def window_of(view: View, kernel: tuple[int, ...], sizes: tuple[int, ...]) -> Wi
         bool(view.integer("ceil_mode", 0)) and automatic == "NOTSET",
     )
     if automatic.startswith("SAME"):
+        if "Pool" in view.proto.op_type and set(window.dilation) != {1}:
+            raise UnsupportedOp(f"has auto_pad={automatic} and dilations; give its pads instead")
+        if min(window.missing(sizes)) < -1:
+            raise UnsupportedOp(f"has auto_pad={automatic} and entries that no window reads")
         return same_padding(window, sizes, automatic == "SAME_UPPER")
     return window
 
