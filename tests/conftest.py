@@ -1,6 +1,7 @@
 """What the tests share: the data folder, small ONNX files, and ONNX Runtime as the reference."""
 
 import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,12 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 Maker = Callable[..., Path]
 Runtime = Callable[[Path, np.ndarray], np.ndarray]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts() -> None:
+    """Ctrl-C interrupts, also where a shell runs the tests in the background and ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
