@@ -9,6 +9,7 @@ from rich.text import Text
 from lipcert.certificate.lipschitz import Role
 from lipcert.certificate.words import FLIPS, STEPS
 from lipcert.lipschitz.outputs import OutputBound, OutputBounds
+from lipcert.lipschitz.table import proved_by
 from lipcert.report.number import above, below, ratio
 from lipcert.report.word import region_words
 from lipcert.report.worst import rest, worst
@@ -19,9 +20,10 @@ SHORT: dict[Role, str] = {"original": "L(f)", "compressed": "L(g)", "difference"
 def outputs_table(made: OutputBounds) -> Group:
     """The largest constants, proved and seen of every network; the ratio of the last."""
     roles, (first, *_) = list(made.entries[0].bounds), made.entries[0].bounds.values()
-    where = "all inputs" if first.region is None else region_words(first.region)
+    where = region_words(first.region)
     what = "logits" if made.logits else "outputs"
-    title = f"Lipschitz constants of {what}, l{first.norm} norm of inputs, over {where}"
+    title = f"Lipschitz constants of {what}, l{first.norm} norm of inputs, over {where}, "
+    title += "in real arithmetic"
     table = Table(title=title, box=box.SIMPLE, title_style="bold")
     table.add_column("output", justify="left")
     for role in roles:
@@ -35,7 +37,8 @@ def outputs_table(made: OutputBounds) -> Group:
     notes += [f"difference: {FLIPS}"] if "difference" in roles else []
     steps = any(bound.origin.jumps for bound in made.entries[0].bounds.values())
     notes += [f"inf: {STEPS}"] if steps else []
-    return Group(table, *(Text(note) for note in notes if note is not None))
+    by = proved_by(bound for entry in made.entries for bound in entry.bounds.values())
+    return Group(table, by, *(Text(note) for note in notes if note is not None))
 
 
 def _cells(entry: OutputBound) -> list[str]:

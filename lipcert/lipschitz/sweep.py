@@ -20,21 +20,26 @@ from lipcert.errors import UnsupportedOp
 from lipcert.graph.pair import Pair
 from lipcert.lipschitz.bound import LipschitzBound, PairBounds
 from lipcert.lipschitz.prove import Asked, Effort, bounds_of, parts_of
+from lipcert.methods.twin import TwinBounds
 from lipcert.numeric.norm import Norm
 from lipcert.sets.region import Region
 from lipcert.walk.interrupt import noted
 from lipcert.walk.progress import Watch, quiet
 
 BITS = (8, 7, 6, 5, 4, 3, 2)
+METHOD = TwinBounds()  # of the drift
 ZEROS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 COLUMNS = (
     "change",
     "amount",
     "original_proved",
+    "original_by",
     "original_seen",
     "compressed_proved",
+    "compressed_by",
     "compressed_seen",
     "difference_proved",
+    "difference_by",
     "difference_seen",
     "drift_proved",
     "drift_seen",
@@ -59,7 +64,8 @@ class Variant:
 
     def cells(self) -> tuple[str | float, ...]:
         """In the order of `COLUMNS`; empty where nothing is known."""
-        sides = (value for b in self.bounds.parts().values() for value in (b.upper, b.observed))
+        parts = self.bounds.parts().values()
+        sides = (value for b in parts for value in (b.upper, b.method, b.observed))
         drift = ("", "") if self.drift is None else self.drift
         return (self.change, self.amount, *sides, *drift)
 
@@ -204,7 +210,7 @@ def _drift(pair: Pair, asked: Swept, watch: Watch) -> tuple[float, float] | None
     """Largest over outputs and rows, proved and seen, where there is a region."""
     if asked.region is None:
         return None
-    made = certify(pair, asked.region, attack=asked.attack, watch=watch)
+    made = certify(pair, asked.region, METHOD, attack=asked.attack, watch=watch)
     seen = made.observed_drift
     assert seen is not None
     return float(made.max_drift.max()), float(seen.max())

@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from lipcert.errors import MissingPackage
-from lipcert.lipschitz.sweep import Sweep, Variant
-from lipcert.lipschitz.table import FLIPS
+from lipcert.lipschitz.sweep import METHOD, Sweep, Variant
+from lipcert.lipschitz.table import FLIPS, proved_by
 from lipcert.report.curve import Curve, Panel
 from lipcert.report.number import above, below
-from lipcert.report.word import region_words
+from lipcert.report.word import method_words, region_words
 
 AXES = (("bits", "weight bits"), ("zeros", "share of weights that are zero"))
 
@@ -36,7 +36,9 @@ def sweep_table(made: Sweep) -> Group:
         table.add_row(_name(variant), *cells)
     first = made.variants[0].bounds.original
     own = f"L(f): {above(first.upper)} proved, {below(first.observed)} seen"
-    return Group(table, Text(own), Text(f"L(g - f): {FLIPS}"))
+    by = proved_by(bound for v in made.variants for bound in v.bounds.parts().values())
+    drift = [] if made.region is None else [Text(f"drift by {method_words(type(METHOD).__name__)}")]
+    return Group(table, Text(own), by, *drift, Text(f"L(g - f): {FLIPS}"))
 
 
 def draw_sweep(made: Sweep, path: Path) -> Path:
@@ -87,7 +89,7 @@ def _drifts(variants: Sequence[Variant], along: str) -> Panel:
 
 
 def _title(made: Sweep) -> str:
-    where = "all inputs" if made.region is None else region_words(made.region)
+    where = region_words(made.region)
     return f"{made.source.name}, l{made.norm} norm, over {where}, in real arithmetic"
 
 

@@ -1,5 +1,7 @@
 """Lipschitz constants as a table."""
 
+from collections.abc import Iterable
+
 from rich import box
 from rich.console import Group
 from rich.table import Table
@@ -35,5 +37,11 @@ def lipschitz_table(bounds: Bounds) -> Group:
 
 
 def _title(bound: LipschitzBound) -> str:
-    where = "all inputs" if bound.region is None else region_words(bound.region)
+    where = region_words(bound.region)
     return f"Lipschitz constants in the l{bound.norm} norm, over {where}, in real arithmetic"
+
+
+def proved_by(bounds: Iterable[LipschitzBound]) -> Text:
+    """Which relaxations gave them, where a table has no room to say it of each."""
+    names = dict.fromkeys(bound.method for bound in bounds if bound.method != "none")
+    return Text(f"proved by {', '.join(names)}" if names else "nothing is proved")

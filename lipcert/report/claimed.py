@@ -1,6 +1,5 @@
 """What a saved file claims, in plain words."""
 
-from math import inf
 from pathlib import Path
 
 from lipcert.certificate.disk import CONSTANTS, load_lipschitz, located
@@ -27,12 +26,13 @@ def claimed(path: Path) -> str:
 
 def _constants(document: LipschitzDocument) -> str:
     claim = document.claim
-    where = "all inputs" if claim.region is None else region_phrase(claim.region)
-    lines = (_constant(role, constant) for role, constant in document.constants.items())
-    return "\n".join(f"{line} in l{claim.norm}, over {where}" for line in lines)
+    terms = f"in l{claim.norm}, over {region_phrase(claim.region)}, in real arithmetic"
+    constants = document.constants.items()
+    return "\n".join(f"{role}: {_constant(constant)} {terms}" for role, constant in constants)
 
 
-def _constant(role: str, constant: Constant) -> str:
-    upper = inf if constant.upper is None else constant.upper
-    most = "no finite constant" if upper == inf else f"at most {above(upper)}"
-    return f"{role}: {most} (seen: {below(constant.observed)})"
+def _constant(constant: Constant) -> str:
+    seen = f"seen: {below(constant.observed)}"
+    if constant.upper is None:
+        return f"no finite constant ({seen})"
+    return f"at most {above(constant.upper)} by {constant.method} ({seen})"

@@ -127,8 +127,10 @@ class File:
         )
 
 
-def region_phrase(region: RegionModel) -> str:
-    """A region of a certificate, as in '10 boxes of radius 0.01'."""
+def region_phrase(region: RegionModel | None) -> str:
+    """A region on file, as in '10 boxes of radius 0.01'; None is all inputs."""
+    if region is None:
+        return "all inputs"
     if region.radius == 0:
         return count(region.batch, "point")
     return f"{count(region.batch, KINDS[region.kind])} of radius {length(region.radius)}"

@@ -8,9 +8,15 @@ from lipcert.sets.region import Ball, Box, Grid, Region
 
 
 @singledispatch
-def region_words(region: Region) -> str:
-    """What is quantified over, as in '10 boxes of radius 0.01'."""
+def region_words(region: Region | None) -> str:
+    """What is quantified over, as in '10 boxes of radius 0.01'; None is all inputs."""
+    assert region is not None
     return f"{count(region.batch, 'region')} ({type(region).__name__})"
+
+
+@region_words.register
+def _of_all(_: None) -> str:
+    return "all inputs"
 
 
 @region_words.register

@@ -253,12 +253,20 @@ def test_the_installed_command_in_a_process(inputs: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_constants_of_outputs_are_told_with_arithmetic_and_relaxation() -> None:
+    shown = run("lipschitz", PAIR[0], "--norm", "inf", "--outputs", "each")
+    assert shown.exit_code == 0, shown.output
+    assert "in real arithmetic" in " ".join(shown.stdout.split())
+    assert "proved by interval Jacobian" in shown.stdout
+
+
 def test_check_tells_what_constants_it_verified(tmp_path: Path) -> None:
     assert run("lipschitz", *PAIR, "--norm", "inf", "--out", tmp_path).exit_code == 0
     said = run("check", tmp_path).stdout
     upper = load_lipschitz(tmp_path)[0].constants["original"].upper
     assert upper is not None
-    assert f"original: at most {above(upper)} (seen: " in said
+    assert f"original: at most {above(upper)} by " in said
+    assert "in linf, over all inputs, in real arithmetic" in said
     assert "compressed: no finite constant" in said
 
 

@@ -136,4 +136,5 @@ def test_the_command_writes_table_and_picture(model: Path, tmp_path: Path) -> No
     )
     assert shown.exit_code == 0, shown.output
     assert "L(g - f) proved" in shown.output
+    assert "proved by interval Jacobian" in shown.output
     assert {path.name for path in out.iterdir()} == {"sweep.csv", "sweep.png"}

@@ -24,11 +24,10 @@ class Lipschitz(Chapter):
         if file.constants is None:
             return
         claim, constants = file.constants.claim, file.constants.constants
-        where = "all inputs" if claim.region is None else region_phrase(claim.region)
         yield Words(
-            f"Over {where}, in real arithmetic, outputs differ by at most the proved constant "
-            f"times the distance of their inputs, both in the l{claim.norm} norm. Some pair of "
-            "inputs shows the constant that was seen."
+            f"Over {region_phrase(claim.region)}, in real arithmetic, outputs differ by at most "
+            "the proved constant times the distance of their inputs, both in the "
+            f"l{claim.norm} norm. Some pair of inputs shows the constant that was seen."
         )
         rows = tuple((ROLES.get(role, role), *_cells(c)) for role, c in constants.items())
         yield Sheet("Proved and observed constants", HEADS, rows, numeric=True)
