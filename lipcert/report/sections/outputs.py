@@ -1,4 +1,4 @@
-"""Drift of each output over all inputs."""
+"""Drift of each output over all regions."""
 
 import numpy as np
 from rich import box
@@ -23,7 +23,8 @@ class Outputs(Section):
         proved, shape = _all_rows(made.drift), made.drift.lower.shape[1:]
         observed = None if made.observed is None else _all_rows(made.observed.drift)
         runtime = None if report.runtime is None else _all_rows(report.runtime)
-        table = Table(title="Drift per output, over all inputs", box=box.SIMPLE, title_style="bold")
+        title = "Drift per output, over all regions"
+        table = Table(title=title, box=box.SIMPLE, title_style="bold")
         table.add_column("output", justify="right")
         for name in ("proved lower", "proved upper", "seen lower", "seen upper", "ratio"):
             table.add_column(name, justify="right")
